@@ -1,0 +1,32 @@
+/** Server-sent events: the recent ones first, then each as it happens. */
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { EventLog, NodeEvent } from "../node/events.ts";
+
+const bufferedBytesMax = 1024 * 1024;
+const keepAliveEveryMs = 15_000;
+
+/**
+ * Answers `request` with a stream that ends when either side closes. A reader too slow to keep up is
+ * cut off: it may connect again and starts with the recent events.
+ */
+export function streamEvents(events: EventLog, request: FastifyRequest, reply: FastifyReply): void {
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    connection: "keep-alive",
+  });
+  const send = (event: NodeEvent) => {
+    raw.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+    if (raw.writableLength > bufferedBytesMax) raw.destroy();
+  };
+  raw.write(": recent events, then new ones\n\n");
+  for (const event of events.recent()) send(event);
+  const unsubscribe = events.subscribe(send);
+  const keepAlive = setInterval(() => raw.write(": still here\n\n"), keepAliveEveryMs);
+  request.raw.on("close", () => {
+    clearInterval(keepAlive);
+    unsubscribe();
+  });
+}

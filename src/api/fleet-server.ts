@@ -1,0 +1,56 @@
+/**
+ * The fleet listener: agents' hellos and peers' calls.
+ *
+ * A caller of another cluster is refused before its body counts for anything. What arrives here only
+ * wakes the node or asks it questions; nothing here changes what a host should hold.
+ */
+import type { FastifyInstance } from "fastify";
+import { CoxswainError } from "../kernel/errors.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Node } from "../node/node.ts";
+import { peerPath, type PeerCalls } from "../node/peers.ts";
+import { limits } from "../protocol/limits.ts";
+import { helloPath, helloSchema, syncHeaders } from "../protocol/sync.ts";
+import { createHttpServer } from "./http-server.ts";
+
+const peerBodyBytesMax = limits.importBodyBytesMax;
+
+/** The fleet listener, ready to listen; `node()` is undefined until the node has been made. */
+export function createFleetServer(node: () => Node | undefined, log: Logger): FastifyInstance {
+  const server = createHttpServer(log);
+  const ready = (cluster: unknown): Node => {
+    const current = node();
+    if (current === undefined) throw new CoxswainError("NODE_NOT_READY", "The node is starting");
+    if (cluster !== current.cluster) {
+      throw new CoxswainError(
+        "CLUSTER_MISMATCH",
+        `Expected header ${syncHeaders.cluster} to be ${current.cluster}, got ${String(cluster)}`,
+      );
+    }
+    return current;
+  };
+  server.get("/healthz", () => ({ status: "ok" }));
+  server.post(helloPath, async (request, reply) => {
+    const current = ready(request.headers[syncHeaders.cluster]);
+    const hello = helloSchema.safeParse(request.body);
+    if (!hello.success) {
+      throw new CoxswainError("REQUEST_INVALID", `Expected a hello: ${hello.error.message}`);
+    }
+    const outcome = await current.hello(hello.data);
+    reply.status(outcome === "unknownHost" ? 404 : 202);
+    return { outcome };
+  });
+  const peerRoute = <Name extends keyof PeerCalls>(name: Name) => {
+    server.post<{ Body: PeerCalls[Name]["ask"] }>(
+      peerPath(name),
+      { bodyLimit: peerBodyBytesMax },
+      (request) => ready(request.headers[syncHeaders.cluster]).answerPeer(name, request.body),
+    );
+  };
+  peerRoute("hint");
+  peerRoute("hello");
+  peerRoute("hosts");
+  peerRoute("counts");
+  peerRoute("addresses");
+  return server;
+}

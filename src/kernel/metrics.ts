@@ -1,0 +1,93 @@
+/**
+ * Every metric, named once; docs/metrics.md lists them and a test proves that both lists are equal.
+ * No host id is ever a label: the number of series does not grow with the fleet.
+ */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+const secondsBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** The metrics of one node, on a registry of their own. */
+export function createMetrics(registry: Registry = new Registry()) {
+  const counter = <Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+  ) => new Counter({ name: `coxswain_${name}`, help, labelNames, registers: [registry] });
+  const gauge = <Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+  ) => new Gauge({ name: `coxswain_${name}`, help, labelNames, registers: [registry] });
+  const seconds = <Label extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly Label[] = [],
+  ) =>
+    new Histogram({
+      name: `coxswain_${name}`,
+      help,
+      labelNames,
+      buckets: secondsBuckets,
+      registers: [registry],
+    });
+  return {
+    registry,
+    viewGeneration: gauge("view_generation", "Generation of the view this node holds."),
+    viewVersion: gauge(
+      "view_version",
+      "Version of the view this node holds. Bad: differs between nodes for more than a few seconds.",
+    ),
+    viewMembers: gauge("view_members", "Members in the view by state.", ["state"]),
+    viewChangesTotal: counter(
+      "view_changes_total",
+      "View changes this node proposed and won, by reason.",
+      ["reason"],
+    ),
+    beatsTotal: counter("beats_total", "Beats by outcome. Bad: anything but written.", ["outcome"]),
+    storeReachable: gauge(
+      "store_reachable",
+      "1 while the last membership round reached the store. Bad: 0.",
+    ),
+    evictionHeld: gauge("eviction_held", "1 while mass silence holds evictions. Bad: 1."),
+    placementMismatch: gauge(
+      "placement_mismatch",
+      "Members whose placement hash differs for the same view. Bad: above 0.",
+    ),
+    partitionsOwned: gauge("partitions_owned", "Partitions this node serves."),
+    hostsOwned: gauge("hosts_owned", "Hosts this node serves."),
+    hostsByReachability: gauge("hosts_reachability", "Owned hosts by reachability.", [
+      "reachability",
+    ]),
+    hostsOutOfSync: gauge("hosts_out_of_sync", "Owned hosts that do not hold what they should."),
+    pushesTotal: counter("pushes_total", "Pushes by lane and outcome.", ["lane", "outcome"]),
+    pushSeconds: seconds("push_seconds", "From the first byte sent to the reply.", ["lane"]),
+    pushQueueSeconds: seconds("push_queue_seconds", "Time a push waited for its turn.", ["lane"]),
+    convergenceSeconds: seconds(
+      "convergence_seconds",
+      "From learning of a change to the host's acknowledgement.",
+    ),
+    pushesInFlight: gauge("pushes_in_flight", "Pushes under way."),
+    pushQueueLength: gauge("push_queue_length", "Hosts waiting, by lane.", ["lane"]),
+    pushSockets: gauge("push_sockets", "Host connections held open."),
+    driftTotal: counter(
+      "drift_total",
+      "Hosts found holding something else than they had acknowledged. Bad: above 0.",
+    ),
+    staleFenceTotal: counter(
+      "stale_fence_total",
+      "Pushes a host refused as going back (409). Bad: a steady rate.",
+    ),
+    hintsTotal: counter("hints_total", "Hints by direction and outcome.", ["direction", "outcome"]),
+    storeSeconds: seconds("store_seconds", "Store calls by operation and outcome.", [
+      "call",
+      "outcome",
+    ]),
+    loopLagSeconds: gauge(
+      "loop_lag_seconds",
+      "Largest event-loop delay of the last second. Bad: above 0.1.",
+    ),
+    apiSeconds: seconds("api_seconds", "API requests by route and status.", ["route", "status"]),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;

@@ -1,0 +1,183 @@
+/**
+ * Calls between nodes: hints, hellos passed on, and questions about the hosts a peer serves.
+ *
+ * A peer's answer is never trusted with a decision about hosts: hints only wake (the receiver reads
+ * the store itself), and answers to questions are shown to people. So a lost, late or repeated call
+ * costs freshness, not correctness.
+ */
+import { Agent, request } from "undici";
+import { CoxswainError, messageOf } from "../kernel/errors.ts";
+
+/** What a node can ask of a peer, with the body it sends and the answer it gets. */
+export interface PeerCalls {
+  /** Something changed: read these again. Answered once they have been read. */
+  hint: { ask: Hint; answer: Record<string, never> };
+  /** A sign of life of a host that the peer owns. */
+  hello: { ask: { host: string }; answer: { isServed: boolean } };
+  hosts: { ask: HostsQuery; answer: HostsAnswer };
+  counts: { ask: CountsQuery; answer: CountsAnswer };
+  addresses: { ask: { hosts: readonly HostAddress[] }; answer: { taken: readonly TakenAddress[] } };
+}
+
+export interface Hint {
+  readonly view?: boolean;
+  readonly fleet?: boolean;
+  readonly partitions?: readonly number[];
+}
+
+export interface HostAddress {
+  readonly id: string;
+  readonly address: string;
+}
+
+export interface TakenAddress extends HostAddress {
+  /** The host that has the address already. */
+  readonly by: string;
+}
+
+/** Questions name partitions, so that every partition is answered for exactly once. */
+export interface HostsQuery {
+  readonly partitions: readonly number[];
+  readonly ids?: readonly string[];
+  readonly selector?: string;
+  readonly reachability?: string;
+  readonly sync?: string;
+  /** Only ids above this one. */
+  readonly after?: string;
+  readonly limit: number;
+  readonly isDetailed: boolean;
+}
+
+export interface HostsAnswer {
+  /** Ascending by id, `limit` at most. */
+  readonly hosts: readonly HostView[];
+  /** Asked for, but not served here (any more, or not yet). */
+  readonly unserved: readonly number[];
+}
+
+export interface CountsQuery {
+  readonly partitions: readonly number[];
+  /** Count one config on the hosts of a selector instead of whole manifests. */
+  readonly rollout?: { readonly config: string; readonly selector: string };
+}
+
+export interface CountsAnswer {
+  readonly counts: Counts;
+  readonly problems: readonly Problem[];
+  readonly unserved: readonly number[];
+}
+
+export interface Counts {
+  readonly total: number;
+  readonly applied: number;
+  readonly pending: number;
+  readonly rejected: number;
+  readonly unreachable: number;
+  readonly neverSeen: number;
+}
+
+/** Hosts that have the same trouble, by class and message. */
+export interface Problem {
+  readonly class: string;
+  readonly message: string;
+  readonly count: number;
+  /** Some of them, ascending. */
+  readonly hosts: readonly string[];
+}
+
+export interface HeldView {
+  readonly name: string;
+  readonly digest?: string;
+  readonly result: string;
+  readonly message?: string;
+}
+
+/** One host as the API shows it. Times are ISO text. */
+export interface HostView {
+  readonly id: string;
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly pins: Readonly<Record<string, string>>;
+  readonly partition: number;
+  readonly owner: string | null;
+  readonly fence: string;
+  readonly desired: {
+    readonly manifest: string;
+    readonly configs?: readonly { readonly name: string; readonly digest: string }[];
+  };
+  readonly held: { readonly manifest: string; readonly configs?: readonly HeldView[] } | null;
+  readonly sync: keyof Omit<Counts, "total">;
+  readonly reachability: string;
+  readonly lastContact: string | null;
+  readonly lastError: { readonly class: string; readonly message: string; readonly at: string } | null;
+  readonly nextAttempt: string | null;
+  readonly state?: Readonly<Record<string, unknown>> | null;
+}
+
+/** Sends one call to the node at `fleetUrl`; throws MEMBER_UNREACHABLE when no good answer came. */
+export interface Peers {
+  call<Name extends keyof PeerCalls>(
+    fleetUrl: string,
+    name: Name,
+    ask: PeerCalls[Name]["ask"],
+    timeoutMs: number,
+  ): Promise<PeerCalls[Name]["answer"]>;
+  /** Whether anything listens at `fleetUrl`: the second witness of a silent member. */
+  probe(fleetUrl: string, timeoutMs: number): Promise<"answered" | "refused" | "unknown">;
+  close(): Promise<void>;
+}
+
+export const peerPath = (name: string): string => `/coxswain/v1/peer/${name}`;
+
+/** Peers over HTTP, at most 4 connections each. */
+export function createHttpPeers(cluster: string): Peers {
+  const dispatcher = new Agent({
+    connections: 4,
+    pipelining: 1,
+    keepAliveTimeout: 30_000,
+    maxResponseSize: 16 * 1024 * 1024,
+  });
+  return {
+    async call(fleetUrl, name, ask, timeoutMs) {
+      const unreachable = (message: string, cause?: unknown) =>
+        new CoxswainError("MEMBER_UNREACHABLE", `No answer from ${fleetUrl} to ${name}: ${message}`, {
+          cause,
+        });
+      try {
+        const reply = await request(fleetUrl + peerPath(name), {
+          dispatcher,
+          method: "POST",
+          headers: { "content-type": "application/json", "coxswain-cluster": cluster },
+          body: JSON.stringify(ask),
+          signal: AbortSignal.timeout(timeoutMs),
+        });
+        if (reply.statusCode !== 200) {
+          await reply.body.dump();
+          throw unreachable(`status ${reply.statusCode}`);
+        }
+        // Peers are the same program and the same cluster; a shape that differs fails where it is used.
+        return (await reply.body.json()) as never;
+      } catch (error) {
+        throw error instanceof CoxswainError ? error : unreachable(messageOf(error), error);
+      }
+    },
+    async probe(fleetUrl, timeoutMs) {
+      try {
+        const reply = await request(`${fleetUrl}/healthz`, {
+          dispatcher,
+          signal: AbortSignal.timeout(timeoutMs),
+        });
+        await reply.body.dump();
+        return "answered";
+      } catch (error) {
+        // Only a refusal proves that no process listens; silence may be the network's or our own.
+        return isRefusal(error) ? "refused" : "unknown";
+      }
+    },
+    close: () => dispatcher.destroy(),
+  };
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+}

@@ -1,0 +1,309 @@
+/**
+ * The slice: the partitions this node serves, their hosts, and what each host should hold.
+ *
+ * A new view changes the wanted set at once; gained partitions are loaded, then the node reports that
+ * it has the view; lost ones are served on until the successor reports the same, so that a move has an
+ * overlap and no gap. The fence at the host makes the overlap harmless.
+ *
+ * Records only move forward: a load is applied unless a newer one was, and an empty slice is only ever
+ * the store's own answer. A failed read changes nothing.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import { messageOf } from "../kernel/errors.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/metrics.ts";
+import { compileFleet } from "../inventory/desired.ts";
+import type { HostId, HostRecord } from "../inventory/host.ts";
+import type { Inventory } from "../inventory/inventory.ts";
+import { emptyFleet, type Fleet } from "../inventory/rules.ts";
+import type { Manifest } from "../protocol/manifest.ts";
+import type { MembershipSnapshot } from "../membership/membership.ts";
+import type { Pusher, PushReason } from "../push/pusher.ts";
+import { createPlacer, type Placement } from "../ring/placement.ts";
+import { emptyView, isNewerView, type View } from "../ring/view.ts";
+import { forEachLimited } from "./concurrency.ts";
+
+interface ServedPartition {
+  revision: number;
+  readonly hosts: Map<HostId, HostRecord>;
+  /** Set while the partition belongs to another node that has not reported the view yet. */
+  releasingSinceMs: number | undefined;
+}
+
+export interface SlicePorts {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly inventory: Inventory;
+  readonly pusher: Pusher;
+  /** Writes the acknowledged state of partitions that are about to be dropped. */
+  readonly checkpoint: (partitions: readonly number[]) => Promise<void>;
+  /** Called when everything that `view` gives this node has been loaded. */
+  readonly report: (view: View, placementHash: string, hostsCount: number) => void;
+}
+
+const loadsAtOnce = 24;
+const hostsPerTurn = 1_000;
+const partitionsPerTurn = 512;
+const retryLoadMs = 500;
+
+export class Slice {
+  readonly #ports: SlicePorts;
+  readonly #partitionsCount: number;
+  readonly #slot: string;
+  readonly #overlapMaxMs: number;
+  readonly #served = new Map<number, ServedPartition>();
+  #wanted: ReadonlySet<number> = new Set();
+  #view: View = emptyView;
+  #placement: Placement;
+  #fleet: Fleet = emptyFleet;
+  #desired: (record: HostRecord) => Manifest = compileFleet(emptyFleet).desired;
+
+  constructor(
+    ports: SlicePorts,
+    options: { partitions: number; slot: string; overlapMaxMs: number },
+  ) {
+    this.#ports = ports;
+    this.#partitionsCount = options.partitions;
+    this.#slot = options.slot;
+    this.#overlapMaxMs = options.overlapMaxMs;
+    this.#placement = createPlacer(emptyView, options.partitions).result();
+  }
+
+  /** The placement of the newest view; every node that has the same view has the same one. */
+  get placement(): Placement {
+    return this.#placement;
+  }
+
+  get view(): View {
+    return this.#view;
+  }
+
+  get fleet(): Fleet {
+    return this.#fleet;
+  }
+
+  /** Partitions served now: owned and loaded, or not yet released. Ascending. */
+  servedPartitions(): number[] {
+    return [...this.#served.keys()].toSorted((left, right) => left - right);
+  }
+
+  isServed(partition: number): boolean {
+    return this.#served.has(partition);
+  }
+
+  /** Hosts of one served partition, in no particular order. */
+  hostsOf(partition: number): Iterable<HostRecord> {
+    return this.#served.get(partition)?.hosts.values() ?? [];
+  }
+
+  record(partition: number, id: HostId): HostRecord | undefined {
+    return this.#served.get(partition)?.hosts.get(id);
+  }
+
+  desiredOf(record: HostRecord): Manifest {
+    return this.#desired(record);
+  }
+
+  hostsCount(): number {
+    let count = 0;
+    for (const { hosts } of this.#served.values()) count += hosts.size;
+    return count;
+  }
+
+  /** True where the snapshot's view is not the one this slice has taken up. */
+  isBehind(snapshot: MembershipSnapshot): boolean {
+    return isNewerView(snapshot.view, this.#view);
+  }
+
+  /**
+   * Takes up a view: places, releases, loads, reports. Ends early when `signal` aborts or a newer view
+   * is there (`isSuperseded`), leaving what was loaded for the next call.
+   */
+  async adopt(
+    snapshot: MembershipSnapshot,
+    isSuperseded: () => boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { view, self } = snapshot;
+    const placement = await this.#place(view, signal);
+    const isMember = view.members.some(
+      (member) => member.slot === self.slot && member.incarnation === self.incarnation,
+    );
+    this.#view = view;
+    this.#placement = placement;
+    this.#wanted = new Set(isMember ? placement.partitionsOf(self.slot) : []);
+    const atMs = this.#ports.clock.monotonicMs();
+    for (const [partition, served] of this.#served) {
+      const isWanted = this.#wanted.has(partition);
+      served.releasingSinceMs = isWanted ? undefined : (served.releasingSinceMs ?? atMs);
+    }
+    this.#retargetAll("change");
+    while (!isSuperseded()) {
+      const missing = [...this.#wanted].filter((partition) => !this.#served.has(partition));
+      if (missing.length === 0) {
+        this.#ports.report(view, placement.hash, this.hostsCount());
+        return;
+      }
+      const isComplete = await this.#loadAll(missing, isSuperseded);
+      if (!isComplete) await this.#ports.clock.sleep(retryLoadMs, signal);
+    }
+  }
+
+  /** Lets go of lost partitions whose new owner has reported the view, or that waited too long. */
+  async release(snapshot: MembershipSnapshot): Promise<void> {
+    const atMs = this.#ports.clock.monotonicMs();
+    const done = [...this.#served].flatMap(([partition, { releasingSinceMs }]) => {
+      if (releasingSinceMs === undefined) return [];
+      const owner = this.#placement.ownerOf(partition);
+      const hasSuccessor =
+        owner !== undefined && hasLoaded(snapshot.members.get(owner)?.viewSeen, this.#view);
+      // Without the store the successor can neither load nor report: serving on is the safe side.
+      const isOverdue = snapshot.isStoreReachable && atMs - releasingSinceMs >= this.#overlapMaxMs;
+      return hasSuccessor || (isOverdue && owner !== undefined) ? [partition] : [];
+    });
+    if (done.length === 0) return;
+    await this.#ports.checkpoint(done);
+    for (const partition of done) {
+      if (!this.#wanted.has(partition)) this.#drop(partition);
+    }
+    this.#ports.log.info({ partitions: done.length }, "partitions released");
+  }
+
+  /** Reads the partition again if it is served here; throws what the store throws. */
+  async refreshPartition(partition: number): Promise<void> {
+    if (this.#served.has(partition)) await this.#load(partition);
+  }
+
+  /** Reads the rules; where they moved forward, every served host gets its new target. */
+  async refreshFleet(): Promise<void> {
+    const fleet = await this.#ports.inventory.readFleet();
+    if (fleet.revision <= this.#fleet.revision) return;
+    const isRollback = fleet.isRollback;
+    this.#fleet = fleet;
+    const compiled = compileFleet(fleet);
+    this.#desired = compiled.desired;
+    if (compiled.overLimitCount > 0) {
+      this.#ports.log.warn({ count: compiled.overLimitCount }, "hosts with more configs than the limit");
+    }
+    await this.#retargetInTurns(isRollback ? "rollback" : "change");
+  }
+
+  /** Served partitions whose counter in the store is not the one that was loaded. */
+  async movedPartitions(): Promise<number[]> {
+    const heads = await this.#ports.inventory.heads(this.servedPartitions());
+    return [...heads]
+      .filter(([partition, revision]) => {
+        const served = this.#served.get(partition);
+        return served !== undefined && served.revision < revision;
+      })
+      .map(([partition]) => partition);
+  }
+
+  async #place(view: View, signal: AbortSignal): Promise<Placement> {
+    const placer = createPlacer(view, this.#partitionsCount);
+    while (!placer.step(partitionsPerTurn)) await this.#ports.clock.sleep(0, signal);
+    return placer.result();
+  }
+
+  async #loadAll(partitions: readonly number[], isSuperseded: () => boolean): Promise<boolean> {
+    let failure: unknown;
+    await forEachLimited(partitions, loadsAtOnce, async (partition) => {
+      if (failure !== undefined || isSuperseded()) return;
+      try {
+        await this.#load(partition);
+      } catch (error) {
+        failure ??= error;
+      }
+    });
+    if (failure === undefined) return true;
+    this.#ports.log.warn({ err: messageOf(failure) }, "a partition could not be loaded; trying again");
+    return false;
+  }
+
+  async #load(partition: number): Promise<void> {
+    const { inventory, pusher } = this.#ports;
+    const loaded = await inventory.loadPartition(partition);
+    const isNew = !this.#served.has(partition);
+    const checkpoint = isNew ? await inventory.readCheckpoint(partition) : undefined;
+    const current = this.#served.get(partition);
+    if (current === undefined && !this.#wanted.has(partition)) return;
+    if (current !== undefined && loaded.revision < current.revision) return;
+    const hosts = current?.hosts ?? new Map<HostId, HostRecord>();
+    const present = new Set(loaded.hosts.map(({ id }) => id));
+    for (const id of hosts.keys()) {
+      if (present.has(id)) continue;
+      hosts.delete(id);
+      pusher.remove(id);
+    }
+    for (const record of loaded.hosts) {
+      const known = hosts.get(record.id);
+      if (known !== undefined && known.revision >= record.revision) continue;
+      hosts.set(record.id, record);
+      this.#retarget(record, current === undefined ? "load" : "change", checkpoint?.get(record.id));
+    }
+    if (current !== undefined) {
+      current.revision = loaded.revision;
+    } else {
+      this.#served.set(partition, {
+        revision: loaded.revision,
+        hosts,
+        releasingSinceMs: undefined,
+      });
+    }
+  }
+
+  #drop(partition: number): void {
+    const served = this.#served.get(partition);
+    this.#served.delete(partition);
+    for (const id of served?.hosts.keys() ?? []) this.#ports.pusher.remove(id);
+  }
+
+  #retarget(
+    record: HostRecord,
+    reason: PushReason,
+    known?: Parameters<Pusher["upsert"]>[2],
+  ): void {
+    this.#ports.pusher.upsert(
+      {
+        id: record.id,
+        address: record.address,
+        fence: {
+          generation: this.#view.generation,
+          fleet: this.#fleet.revision,
+          host: record.revision,
+        },
+        manifest: this.#desired(record),
+      },
+      reason,
+      known,
+    );
+  }
+
+  /** A higher generation changes every fence and no manifest. */
+  #retargetAll(reason: PushReason): void {
+    for (const { hosts } of this.#served.values()) {
+      for (const record of hosts.values()) this.#retarget(record, reason);
+    }
+  }
+
+  async #retargetInTurns(reason: PushReason): Promise<void> {
+    let count = 0;
+    for (const partition of this.servedPartitions()) {
+      for (const record of this.hostsOf(partition)) {
+        this.#retarget(record, reason);
+        count += 1;
+        if (count % hostsPerTurn === 0) await this.#ports.clock.sleep(0);
+      }
+    }
+  }
+}
+
+function hasLoaded(
+  seen: { readonly generation: number; readonly version: number } | undefined,
+  view: View,
+): boolean {
+  if (seen === undefined) return false;
+  if (seen.generation !== view.generation) return seen.generation > view.generation;
+  return seen.version >= view.version;
+}
