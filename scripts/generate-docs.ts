@@ -55,9 +55,11 @@ function optionTable(table: OptionTable): string {
     const initial = spec.default === "" ? "(empty)" : `\`${spec.default}\``;
     return `| \`${name}\`<br>\`${flagName(name)}\`<br>\`${envName(name)}\` | ${initial} | ${range} | ${spec.description} ${spec.reason} |`;
   });
-  return ["| option | default | values | what it does, and why the default |", "|---|---|---|---|", ...rows].join(
-    "\n",
-  );
+  return [
+    "| option | default | values | what it does, and why the default |",
+    "|---|---|---|---|",
+    ...rows,
+  ].join("\n");
 }
 
 function errorsPage(): string {
