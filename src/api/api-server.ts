@@ -16,14 +16,21 @@ import { openapiDocument } from "./openapi.ts";
 import { Call, routes } from "./routes.ts";
 
 export interface ApiServerPorts {
-  readonly node: Node;
+  /** Undefined until the node has been made. */
+  readonly node: () => Node | undefined;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly version: string;
 }
 
 /** The api listener of `node`, ready to listen. */
-export function createApiServer({ node, log, metrics, version }: ApiServerPorts): FastifyInstance {
+export function createApiServer(ports: ApiServerPorts): FastifyInstance {
+  const { log, metrics, version } = ports;
+  const ready = (): Node => {
+    const node = ports.node();
+    if (node === undefined) throw new CoxswainError("NODE_NOT_READY", "The node is starting");
+    return node;
+  };
   const server = createHttpServer(log);
   // Contents and imports are bytes until the operation looks at them.
   server.addContentTypeParser(
@@ -57,12 +64,12 @@ export function createApiServer({ node, log, metrics, version }: ApiServerPorts)
             );
           }
         }
-        return route.handle(new Call(request, reply), node.operations());
+        return route.handle(new Call(request, reply), ready().operations);
       },
     });
   }
   server.get("/v1/events", (request, reply) => {
-    streamEvents(node.events, request, reply);
+    streamEvents(ready().events, request, reply);
   });
   server.get("/openapi.json", () => openapiDocument(routes, version));
   server.get("/metrics", async (_request, reply) => {
@@ -71,7 +78,7 @@ export function createApiServer({ node, log, metrics, version }: ApiServerPorts)
   });
   server.get("/healthz", () => ({ status: "ok" }));
   server.get("/readyz", (_request, reply) => {
-    const readiness = node.readiness();
+    const readiness = ready().readiness();
     reply.status(readiness.isReady ? 200 : 503);
     return readiness;
   });

@@ -41,10 +41,12 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
     return { outcome };
   });
   const peerRoute = <Name extends keyof PeerCalls>(name: Name) => {
-    server.post<{ Body: PeerCalls[Name]["ask"] }>(
-      peerPath(name),
-      { bodyLimit: peerBodyBytesMax },
-      (request) => ready(request.headers[syncHeaders.cluster]).answerPeer(name, request.body),
+    server.post(peerPath(name), { bodyLimit: peerBodyBytesMax }, (request) =>
+      // Only nodes of this cluster call here; a body of another shape fails where it is used.
+      ready(request.headers[syncHeaders.cluster]).answerPeer(
+        name,
+        request.body as PeerCalls[Name]["ask"],
+      ),
     );
   };
   peerRoute("hint");

@@ -29,7 +29,10 @@ export function createHttpServer(log: Logger): FastifyInstance {
     return reply.status(known.status).send(errorBody(known));
   });
   server.setNotFoundHandler((request, reply) => {
-    const error = new CoxswainError("NOT_FOUND", `No ${request.method} ${request.url.split("?")[0]}`);
+    const error = new CoxswainError(
+      "NOT_FOUND",
+      `No ${request.method} ${request.url.split("?")[0]}`,
+    );
     return reply.status(404).send(errorBody(error));
   });
   return server;
@@ -52,7 +55,10 @@ function translate(error: FastifyError | Error): CoxswainError {
   }
   const status = "statusCode" in error ? error.statusCode : undefined;
   if (status === 413) {
-    return new CoxswainError("REQUEST_TOO_LARGE", `The request body is too large: ${error.message}`);
+    return new CoxswainError(
+      "REQUEST_TOO_LARGE",
+      `The request body is too large: ${error.message}`,
+    );
   }
   if (status !== undefined && status >= 400 && status < 500) {
     return new CoxswainError("REQUEST_INVALID", error.message);

@@ -12,7 +12,7 @@ import * as schemas from "./schemas.ts";
 export interface Route extends RouteDescription {
   /** Bytes of the body at most, where it is not the common limit. */
   readonly bodyBytesMax?: number;
-  readonly handle: (call: Call, operations: Operations) => Promise<unknown>;
+  readonly handle: (call: Call, operations: Operations) => unknown;
 }
 
 /** One request, as handlers see it. Validated before: the casts state what the schema proved. */
@@ -201,8 +201,7 @@ export const routes: readonly Route[] = [
     summary: "List rollouts, newest first",
     query: schemas.rolloutsQuery,
     status: 200,
-    handle: (call, operations) =>
-      operations.listRollouts(call.query<{ limit: number }>().limit),
+    handle: (call, operations) => operations.listRollouts(call.query<{ limit: number }>().limit),
   },
   {
     method: "GET",
@@ -246,7 +245,6 @@ export const routes: readonly Route[] = [
     summary: "Who owns a host, or how the partitions are spread",
     query: schemas.placementQuery,
     status: 200,
-    handle: (call, operations) =>
-      operations.placement(call.query<{ host?: string }>().host),
+    handle: (call, operations) => operations.placement(call.query<{ host?: string }>().host),
   },
 ];

@@ -93,7 +93,11 @@ const counts = object({
 /** Shapes of answers, for /openapi.json; answers are not validated against them. */
 export const answerSchemas = {
   Error: object({
-    error: object({ code: { type: "string" }, message: { type: "string" }, details: { type: "object" } }),
+    error: object({
+      code: { type: "string" },
+      message: { type: "string" },
+      details: { type: "object" },
+    }),
   }),
   Counts: counts,
   Host: object({

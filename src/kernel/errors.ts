@@ -79,6 +79,7 @@ export const errorRegistry = {
     75,
     "Not reached in time: `coxswain rollout show` says which hosts and why.",
   ),
+  DEMO_FAILED: row(500, 70, "Read the logs in the folder that the demo kept."),
   INPUT_UNREADABLE: row(400, 66, "Check the path and the rights of the file."),
   USAGE_INVALID: row(400, 64, "`coxswain <command> --help` shows the arguments and examples."),
 } as const satisfies Record<string, ErrorRow>;

@@ -48,6 +48,10 @@ export function createMetrics(registry: Registry = new Registry()) {
       "store_reachable",
       "1 while the last membership round reached the store. Bad: 0.",
     ),
+    memberItemsCorrupt: gauge(
+      "member_items_corrupt",
+      "Member items that cannot be read and are left out. Bad: above 0.",
+    ),
     evictionHeld: gauge("eviction_held", "1 while mass silence holds evictions. Bad: 1."),
     placementMismatch: gauge(
       "placement_mismatch",

@@ -122,7 +122,8 @@ export const nodeOptions = {
     type: "text",
     default: "",
     pattern: /^(https?:\/\/[^\s/]+)?$/,
-    description: "Base URL under which people reach the api listener; empty derives it from the bind.",
+    description:
+      "Base URL under which people reach the api listener; empty derives it from the bind.",
     reason: "Needed behind a load balancer or with a bind to 0.0.0.0.",
   },
   fleetHost: {
@@ -150,7 +151,8 @@ export const nodeOptions = {
     type: "flag",
     default: false,
     description: "Allow listeners on other addresses than loopback without TLS.",
-    reason: "Whoever reaches a listener can steer the fleet: open it only inside a trusted network.",
+    reason:
+      "Whoever reaches a listener can steer the fleet: open it only inside a trusted network.",
   },
   beatInterval: {
     type: "duration",
@@ -165,8 +167,10 @@ export const nodeOptions = {
     default: "5s",
     min: 200,
     max: 600_000,
-    description: "A member is silent when its beat has not changed for this long on the reader's clock.",
-    reason: "Survives pauses of 3 s with room; shorter evicts paused nodes, longer leaves hosts unserved.",
+    description:
+      "A member is silent when its beat has not changed for this long on the reader's clock.",
+    reason:
+      "Survives pauses of 3 s with room; shorter evicts paused nodes, longer leaves hosts unserved.",
   },
   silenceReads: {
     type: "integer",
@@ -238,7 +242,8 @@ export const nodeOptions = {
     min: 50,
     max: 300_000,
     description: "Total time for one push: connect, send, apply at the host, reply.",
-    reason: "Must cover the host's check and reload commands; longer lets dead hosts hold more slots.",
+    reason:
+      "Must cover the host's check and reload commands; longer lets dead hosts hold more slots.",
   },
   pushesPerSecond: {
     type: "integer",

@@ -21,7 +21,8 @@ export interface PeerCalls {
 
 export interface Hint {
   readonly view?: boolean;
-  readonly fleet?: boolean;
+  /** The rules changed; a rollback goes ahead of other changes. */
+  readonly fleet?: "change" | "rollback";
   readonly partitions?: readonly number[];
 }
 
@@ -109,7 +110,11 @@ export interface HostView {
   readonly sync: keyof Omit<Counts, "total">;
   readonly reachability: string;
   readonly lastContact: string | null;
-  readonly lastError: { readonly class: string; readonly message: string; readonly at: string } | null;
+  readonly lastError: {
+    readonly class: string;
+    readonly message: string;
+    readonly at: string;
+  } | null;
   readonly nextAttempt: string | null;
   readonly state?: Readonly<Record<string, unknown>> | null;
 }
@@ -140,9 +145,13 @@ export function createHttpPeers(cluster: string): Peers {
   return {
     async call(fleetUrl, name, ask, timeoutMs) {
       const unreachable = (message: string, cause?: unknown) =>
-        new CoxswainError("MEMBER_UNREACHABLE", `No answer from ${fleetUrl} to ${name}: ${message}`, {
-          cause,
-        });
+        new CoxswainError(
+          "MEMBER_UNREACHABLE",
+          `No answer from ${fleetUrl} to ${name}: ${message}`,
+          {
+            cause,
+          },
+        );
       try {
         const reply = await request(fleetUrl + peerPath(name), {
           dispatcher,

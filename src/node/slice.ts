@@ -11,17 +11,19 @@
 import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
-import type { Metrics } from "../kernel/metrics.ts";
-import { compileFleet } from "../inventory/desired.ts";
+import { compileFleet, type Desired } from "../inventory/desired.ts";
+import type { FleetStore } from "../inventory/fleet.ts";
 import type { HostId, HostRecord } from "../inventory/host.ts";
-import type { Inventory } from "../inventory/inventory.ts";
+import type { HostStore, LoadedPartition } from "../inventory/hosts.ts";
 import { emptyFleet, type Fleet } from "../inventory/rules.ts";
+import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
-import type { MembershipSnapshot } from "../membership/membership.ts";
-import type { Pusher, PushReason } from "../push/pusher.ts";
-import { createPlacer, type Placement } from "../ring/placement.ts";
+import type { HostCheckpoint } from "../push/host-checkpoint.ts";
+import type { MembershipSnapshot } from "../membership/snapshot.ts";
+import type { Pusher } from "../push/pusher.ts";
+import { createPlacer, place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
-import { forEachLimited } from "./concurrency.ts";
+import { forEachBounded } from "../inventory/bounded.ts";
 
 interface ServedPartition {
   revision: number;
@@ -33,41 +35,46 @@ interface ServedPartition {
 export interface SlicePorts {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly inventory: Inventory;
+  readonly hosts: HostStore;
+  readonly fleets: FleetStore;
   readonly pusher: Pusher;
-  /** Writes the acknowledged state of partitions that are about to be dropped. */
-  readonly checkpoint: (partitions: readonly number[]) => Promise<void>;
+  readonly checkpoints: Checkpoints;
   /** Called when everything that `view` gives this node has been loaded. */
   readonly report: (view: View, placementHash: string, hostsCount: number) => void;
 }
 
+type PushReason = Parameters<Pusher["upsert"]>[1];
+
+/** The acknowledged state of partitions, as a new owner finds it. */
+export interface Checkpoints {
+  read(partition: number): Promise<ReadonlyMap<HostId, HostCheckpoint>>;
+  /** Before partitions are let go. Never throws: what is not written is asked of the hosts. */
+  write(partitions: readonly number[]): Promise<void>;
+}
+
 const loadsAtOnce = 24;
 const hostsPerTurn = 1_000;
-const partitionsPerTurn = 512;
+/** About a millisecond of scores a turn. */
+const scoresPerTurn = 200_000;
 const retryLoadMs = 500;
 
 export class Slice {
   readonly #ports: SlicePorts;
-  readonly #partitionsCount: number;
-  readonly #slot: string;
+  readonly partitionsCount: number;
   readonly #overlapMaxMs: number;
   readonly #served = new Map<number, ServedPartition>();
   #wanted: ReadonlySet<number> = new Set();
   #view: View = emptyView;
   #placement: Placement;
   #fleet: Fleet = emptyFleet;
-  #desired: (record: HostRecord) => Manifest = compileFleet(emptyFleet).desired;
+  #isFleetKnown = false;
+  #desired: Desired = compileFleet(emptyFleet);
 
-  constructor(
-    ports: SlicePorts,
-    options: { partitions: number; slot: string; overlapMaxMs: number },
-  ) {
+  constructor(ports: SlicePorts, options: { partitionsCount: number; overlapMaxMs: number }) {
     this.#ports = ports;
-    this.#partitionsCount = options.partitions;
-    this.#slot = options.slot;
+    this.partitionsCount = options.partitionsCount;
     this.#overlapMaxMs = options.overlapMaxMs;
-    this.#placement = createPlacer(emptyView, options.partitions).result();
+    this.#placement = place(emptyView, options.partitionsCount);
   }
 
   /** The placement of the newest view; every node that has the same view has the same one. */
@@ -105,10 +112,20 @@ export class Slice {
     return this.#desired(record);
   }
 
+  fenceOf(record: HostRecord): Fence {
+    const { generation } = this.#view;
+    return { generation, fleet: this.#fleet.revision, host: record.revision };
+  }
+
   hostsCount(): number {
     let count = 0;
     for (const { hosts } of this.#served.values()) count += hosts.size;
     return count;
+  }
+
+  /** False until the rules were read once: until then nothing may be pushed. */
+  get isFleetKnown(): boolean {
+    return this.#isFleetKnown;
   }
 
   /** True where the snapshot's view is not the one this slice has taken up. */
@@ -130,6 +147,7 @@ export class Slice {
     const isMember = view.members.some(
       (member) => member.slot === self.slot && member.incarnation === self.incarnation,
     );
+    const isGenerationNew = view.generation !== this.#view.generation;
     this.#view = view;
     this.#placement = placement;
     this.#wanted = new Set(isMember ? placement.partitionsOf(self.slot) : []);
@@ -138,7 +156,7 @@ export class Slice {
       const isWanted = this.#wanted.has(partition);
       served.releasingSinceMs = isWanted ? undefined : (served.releasingSinceMs ?? atMs);
     }
-    this.#retargetAll("change");
+    if (isGenerationNew) await this.#retargetAll("change");
     while (!isSuperseded()) {
       const missing = [...this.#wanted].filter((partition) => !this.#served.has(partition));
       if (missing.length === 0) {
@@ -163,7 +181,7 @@ export class Slice {
       return hasSuccessor || (isOverdue && owner !== undefined) ? [partition] : [];
     });
     if (done.length === 0) return;
-    await this.#ports.checkpoint(done);
+    await this.#ports.checkpoints.write(done);
     for (const partition of done) {
       if (!this.#wanted.has(partition)) this.#drop(partition);
     }
@@ -176,22 +194,18 @@ export class Slice {
   }
 
   /** Reads the rules; where they moved forward, every served host gets its new target. */
-  async refreshFleet(): Promise<void> {
-    const fleet = await this.#ports.inventory.readFleet();
+  async refreshFleet(reason: PushReason = "change"): Promise<void> {
+    const fleet = await this.#ports.fleets.read();
+    this.#isFleetKnown = true;
     if (fleet.revision <= this.#fleet.revision) return;
-    const isRollback = fleet.isRollback;
     this.#fleet = fleet;
-    const compiled = compileFleet(fleet);
-    this.#desired = compiled.desired;
-    if (compiled.overLimitCount > 0) {
-      this.#ports.log.warn({ count: compiled.overLimitCount }, "hosts with more configs than the limit");
-    }
-    await this.#retargetInTurns(isRollback ? "rollback" : "change");
+    this.#desired = compileFleet(fleet, this.#desired);
+    await this.#retargetAll(reason);
   }
 
   /** Served partitions whose counter in the store is not the one that was loaded. */
   async movedPartitions(): Promise<number[]> {
-    const heads = await this.#ports.inventory.heads(this.servedPartitions());
+    const heads = await this.#ports.hosts.heads(this.servedPartitions());
     return [...heads]
       .filter(([partition, revision]) => {
         const served = this.#served.get(partition);
@@ -201,14 +215,16 @@ export class Slice {
   }
 
   async #place(view: View, signal: AbortSignal): Promise<Placement> {
-    const placer = createPlacer(view, this.#partitionsCount);
+    const placer = createPlacer(view, this.partitionsCount);
+    const totalWeight = view.members.reduce((sum, { weight }) => sum + weight, 1);
+    const partitionsPerTurn = Math.ceil(scoresPerTurn / totalWeight);
     while (!placer.step(partitionsPerTurn)) await this.#ports.clock.sleep(0, signal);
     return placer.result();
   }
 
   async #loadAll(partitions: readonly number[], isSuperseded: () => boolean): Promise<boolean> {
     let failure: unknown;
-    await forEachLimited(partitions, loadsAtOnce, async (partition) => {
+    await forEachBounded(partitions, loadsAtOnce, async (partition) => {
       if (failure !== undefined || isSuperseded()) return;
       try {
         await this.#load(partition);
@@ -217,39 +233,47 @@ export class Slice {
       }
     });
     if (failure === undefined) return true;
-    this.#ports.log.warn({ err: messageOf(failure) }, "a partition could not be loaded; trying again");
+    this.#ports.log.warn(
+      { err: messageOf(failure) },
+      "a partition could not be loaded; trying again",
+    );
     return false;
   }
 
   async #load(partition: number): Promise<void> {
-    const { inventory, pusher } = this.#ports;
-    const loaded = await inventory.loadPartition(partition);
+    const loaded = await this.#ports.hosts.load(partition);
     const isNew = !this.#served.has(partition);
-    const checkpoint = isNew ? await inventory.readCheckpoint(partition) : undefined;
+    const known = isNew ? await this.#ports.checkpoints.read(partition) : undefined;
     const current = this.#served.get(partition);
     if (current === undefined && !this.#wanted.has(partition)) return;
     if (current !== undefined && loaded.revision < current.revision) return;
-    const hosts = current?.hosts ?? new Map<HostId, HostRecord>();
-    const present = new Set(loaded.hosts.map(({ id }) => id));
+    const served = current ?? { revision: 0, hosts: new Map(), releasingSinceMs: undefined };
+    this.#served.set(partition, served);
+    served.revision = loaded.revision;
+    this.#take(served.hosts, loaded, current === undefined ? "load" : "change", known);
+    for (const { id, error } of loaded.damaged) {
+      this.#ports.log.error({ host: id, err: error.message }, "a host record is damaged");
+    }
+  }
+
+  #take(
+    hosts: Map<HostId, HostRecord>,
+    loaded: LoadedPartition,
+    reason: PushReason,
+    known: ReadonlyMap<HostId, HostCheckpoint> | undefined,
+  ): void {
+    // A damaged record is still a registered host: what is known of it stays.
+    const present = new Set<string>([...loaded.hosts, ...loaded.damaged].map(({ id }) => id));
     for (const id of hosts.keys()) {
       if (present.has(id)) continue;
       hosts.delete(id);
-      pusher.remove(id);
+      this.#ports.pusher.remove(id);
     }
     for (const record of loaded.hosts) {
-      const known = hosts.get(record.id);
-      if (known !== undefined && known.revision >= record.revision) continue;
+      const before = hosts.get(record.id);
+      if (before !== undefined && before.revision >= record.revision) continue;
       hosts.set(record.id, record);
-      this.#retarget(record, current === undefined ? "load" : "change", checkpoint?.get(record.id));
-    }
-    if (current !== undefined) {
-      current.revision = loaded.revision;
-    } else {
-      this.#served.set(partition, {
-        revision: loaded.revision,
-        hosts,
-        releasingSinceMs: undefined,
-      });
+      this.#retarget(record, reason, known?.get(record.id));
     }
   }
 
@@ -259,35 +283,14 @@ export class Slice {
     for (const id of served?.hosts.keys() ?? []) this.#ports.pusher.remove(id);
   }
 
-  #retarget(
-    record: HostRecord,
-    reason: PushReason,
-    known?: Parameters<Pusher["upsert"]>[2],
-  ): void {
-    this.#ports.pusher.upsert(
-      {
-        id: record.id,
-        address: record.address,
-        fence: {
-          generation: this.#view.generation,
-          fleet: this.#fleet.revision,
-          host: record.revision,
-        },
-        manifest: this.#desired(record),
-      },
-      reason,
-      known,
-    );
+  #retarget(record: HostRecord, reason: PushReason, known?: HostCheckpoint): void {
+    const { id, address } = record;
+    const target = { id, address, fence: this.fenceOf(record), manifest: this.#desired(record) };
+    this.#ports.pusher.upsert(target, reason, known);
   }
 
-  /** A higher generation changes every fence and no manifest. */
-  #retargetAll(reason: PushReason): void {
-    for (const { hosts } of this.#served.values()) {
-      for (const record of hosts.values()) this.#retarget(record, reason);
-    }
-  }
-
-  async #retargetInTurns(reason: PushReason): Promise<void> {
+  /** New rules change what hosts should hold; a new generation changes every fence. */
+  async #retargetAll(reason: PushReason): Promise<void> {
     let count = 0;
     for (const partition of this.servedPartitions()) {
       for (const record of this.hostsOf(partition)) {
@@ -300,10 +303,10 @@ export class Slice {
 }
 
 function hasLoaded(
-  seen: { readonly generation: number; readonly version: number } | undefined,
+  seen: { readonly generation: number; readonly version: number } | null | undefined,
   view: View,
 ): boolean {
-  if (seen === undefined) return false;
+  if (seen === undefined || seen === null) return false;
   if (seen.generation !== view.generation) return seen.generation > view.generation;
   return seen.version >= view.version;
 }

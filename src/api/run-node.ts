@@ -1,0 +1,141 @@
+/**
+ * One node as a process: options, store, listeners, node, signals.
+ *
+ * Both listeners have their addresses before the node joins, because they are what it joins with.
+ * Told to stop, it drains: successors have the view before it goes. A node that was replaced by a newer
+ * process of its slot ends with exit code 75.
+ */
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import { systemClock } from "../kernel/clock.ts";
+import { isCoxswainError } from "../kernel/errors.ts";
+import { createLogger, type Logger } from "../kernel/log.ts";
+import { createMetrics, type Metrics } from "../kernel/metrics.ts";
+import { resolveOptions } from "../kernel/options.ts";
+import { systemRandom } from "../kernel/random.ts";
+import { watchLoopLag } from "../node/loop-lag.ts";
+import { createNode, type Node } from "../node/node.ts";
+import { nodeOptionRules, nodeOptions, type NodeOptions } from "../node/options.ts";
+import { createHttpPeers } from "../node/peers.ts";
+import { createUndiciTransport } from "../push/undici-transport.ts";
+import { checkMeta, readMeta, type Meta } from "../store/meta.ts";
+import type { Store } from "../store/store.ts";
+import { createApiServer } from "./api-server.ts";
+import { connectStore } from "./connect-store.ts";
+import { createFleetServer } from "./fleet-server.ts";
+import { readOptionFile, type RawOptions } from "./raw-options.ts";
+
+const replacedExitCode = 75;
+const connectTimeoutMs = 2_000;
+/** Above the sweep interval, so that a host's connection outlives the time between two sweeps. */
+const keepAliveMs = 5 * 60_000;
+const waitForStoreMs = 1_000;
+
+/** Runs a node until `stopping` aborts, then drains; resolves with the exit code. */
+export async function runNode(
+  raw: RawOptions,
+  version: string,
+  stopping: AbortSignal,
+): Promise<number> {
+  const options = resolveOptions(
+    nodeOptions,
+    { file: readOptionFile(raw.configFile), env: raw.env, flags: raw.flags },
+    nodeOptionRules,
+  );
+  const log = createLogger(options.logLevel, { slot: options.slot });
+  const metrics = createMetrics();
+  const stopLag = watchLoopLag(metrics);
+  const connected = await connectStore(options, (call, outcome, seconds) => {
+    metrics.storeSeconds.labels({ call, outcome }).observe(seconds);
+  });
+  try {
+    const meta = await waitForMeta(connected.store, options, log, stopping);
+    return await serve({ options, store: connected.store, meta, log, metrics, version, stopping });
+  } catch (error) {
+    if (stopping.aborted && error === stopping.reason) return 0;
+    throw error;
+  } finally {
+    await connected.close();
+    stopLag();
+  }
+}
+
+interface Process {
+  readonly options: NodeOptions;
+  readonly store: Store;
+  readonly meta: Meta;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly version: string;
+  readonly stopping: AbortSignal;
+}
+
+async function serve(process: Process): Promise<number> {
+  const { options, store, meta, log, metrics, version, stopping } = process;
+  let node: Node | undefined;
+  const current = () => node;
+  const fleet = createFleetServer(current, log.child({ component: "fleet" }));
+  const api = createApiServer({
+    node: current,
+    log: log.child({ component: "api" }),
+    metrics,
+    version,
+  });
+  const peers = createHttpPeers(meta.clusterId);
+  const transport = createUndiciTransport(systemClock, {
+    socketsMax: options.sockets,
+    keepAliveMs,
+    connectTimeoutMs: Math.min(options.pushDeadlineMs, connectTimeoutMs),
+  });
+  try {
+    await fleet.listen({ host: options.fleetHost, port: options.fleetPort });
+    await api.listen({ host: options.apiHost, port: options.apiPort });
+    const apiUrl = options.apiUrl || urlOf(api);
+    const fleetUrl = options.fleetUrl || urlOf(fleet);
+    const random = systemRandom();
+    const ports = { store, clock: systemClock, random, log, metrics, peers, transport };
+    node = createNode(ports, { meta, options, apiUrl, fleetUrl, version });
+    warnOfOpenListeners(options, log);
+    log.info({ apiUrl, fleetUrl, cluster: meta.clusterId }, "listening");
+    const ended = await node.run(stopping);
+    log.info({ ended }, "node stopped");
+    return ended === "replaced" ? replacedExitCode : 0;
+  } finally {
+    await Promise.all([api.close(), fleet.close(), peers.close(), transport.stop()]);
+  }
+}
+
+/** A node never starts on a guess: it waits for the store, however long that takes. */
+async function waitForMeta(
+  store: Store,
+  options: NodeOptions,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Meta> {
+  let lastMessage: string | undefined;
+  for (;;) {
+    try {
+      const meta = await readMeta(store);
+      checkMeta(meta, options.cluster === "" ? {} : { clusterId: options.cluster });
+      return meta;
+    } catch (error) {
+      if (!isCoxswainError(error, "STORE_UNAVAILABLE", "STORE_THROTTLED")) throw error;
+      if (error.message !== lastMessage) log.warn({ err: error.message }, "waiting for the store");
+      lastMessage = error.message;
+      await systemClock.sleep(waitForStoreMs, signal);
+    }
+  }
+}
+
+function warnOfOpenListeners(options: NodeOptions, log: Logger): void {
+  if (!options.allowInsecureBind) return;
+  log.warn(
+    { apiHost: options.apiHost, fleetHost: options.fleetHost },
+    "listeners have no authentication: whoever reaches them can steer the fleet",
+  );
+}
+
+function urlOf(server: FastifyInstance): string {
+  const { address, family, port } = server.server.address() as AddressInfo;
+  return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+}

@@ -1,0 +1,102 @@
+/**
+ * Checkpoints: the acknowledged state of each served partition, written a while after it changed.
+ *
+ * They let a new owner push only where something differs. They are hints, not truth: losing one costs
+ * pushes that answer `unchanged`. So writing is debounced per partition, bounded in concurrency, and a
+ * failure only means trying again later.
+ */
+import { forEachBounded } from "../inventory/bounded.ts";
+import { readCheckpoint, writeCheckpoint } from "../inventory/checkpoints.ts";
+import type { HostId } from "../inventory/host.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { isCoxswainError, messageOf } from "../kernel/errors.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { HostCheckpoint } from "../push/host-checkpoint.ts";
+import { reachabilities } from "../push/host-status.ts";
+import type { Pusher } from "../push/pusher.ts";
+import type { Store } from "../store/store.ts";
+import type { Checkpoints, Slice } from "./slice.ts";
+
+const writesAtOnce = 8;
+
+export interface CheckpointerPorts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly slice: () => Slice;
+  readonly pusher: () => Pusher;
+}
+
+export class Checkpointer implements Checkpoints {
+  readonly #ports: CheckpointerPorts;
+  readonly #intervalMs: number;
+  /** Partition -> monotonic time at which it may be written. */
+  readonly #dueMs = new Map<number, number>();
+
+  constructor(ports: CheckpointerPorts, intervalMs: number) {
+    this.#ports = ports;
+    this.#intervalMs = intervalMs;
+  }
+
+  /** Something worth keeping changed; the first change starts the wait, later ones join it. */
+  markChanged(partition: number): void {
+    if (this.#dueMs.has(partition)) return;
+    this.#dueMs.set(partition, this.#ports.clock.monotonicMs() + this.#intervalMs);
+  }
+
+  /** Writes what is due now; what fails is due again later. */
+  async writeDue(): Promise<void> {
+    const atMs = this.#ports.clock.monotonicMs();
+    const due = [...this.#dueMs].filter(([, dueMs]) => dueMs <= atMs);
+    await this.write(due.map(([partition]) => partition));
+  }
+
+  /** Writes everything that changed, for a node that is about to go. */
+  async writeAll(): Promise<void> {
+    await this.write([...this.#dueMs.keys()]);
+  }
+
+  async write(partitions: readonly number[]): Promise<void> {
+    const changed = partitions.filter((partition) => this.#dueMs.delete(partition));
+    await forEachBounded(changed, writesAtOnce, (partition) => this.#writeOne(partition));
+  }
+
+  async read(partition: number): Promise<ReadonlyMap<HostId, HostCheckpoint>> {
+    const found = await readCheckpoint(this.#ports.store, partition, parseHostCheckpoint);
+    if (found.kind === "damaged") {
+      this.#ports.log.warn({ partition, reason: found.reason }, "a checkpoint cannot be used");
+    }
+    const entries = found.kind === "found" ? found.entries : [];
+    return new Map(entries.map((entry) => [entry.id, entry]));
+  }
+
+  async #writeOne(partition: number): Promise<void> {
+    const slice = this.#ports.slice();
+    if (!slice.isServed(partition)) return;
+    const pusher = this.#ports.pusher();
+    const entries = [...slice.hostsOf(partition)]
+      .map(({ id }) => pusher.checkpoint(id))
+      .filter((entry) => entry !== undefined)
+      .toSorted((left, right) => (left.id < right.id ? -1 : 1));
+    try {
+      const outcome = await writeCheckpoint(this.#ports.store, partition, slice.view, entries);
+      // Refused: the owner of a newer view has written, and knows better.
+      if (outcome.kind === "unknown") this.markChanged(partition);
+    } catch (error) {
+      if (!isCoxswainError(error)) throw error;
+      this.#ports.log.debug({ partition, err: messageOf(error) }, "a checkpoint was not written");
+      this.markChanged(partition);
+    }
+  }
+}
+
+/** Throws on what no version has written. */
+export function parseHostCheckpoint(value: unknown): HostCheckpoint {
+  const entry = Object(value) as Partial<HostCheckpoint>;
+  const isEntry =
+    typeof entry.id === "string" &&
+    typeof entry.failures === "number" &&
+    reachabilities.some((reachability) => reachability === entry.reachability);
+  if (!isEntry) throw new Error(`not a host's checkpoint: ${JSON.stringify(value)?.slice(0, 100)}`);
+  return entry as HostCheckpoint;
+}
