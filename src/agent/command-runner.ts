@@ -60,7 +60,7 @@ function runProcess(
     const chunks: Buffer[] = [];
     let keptBytes = 0;
     let hasTimedOut = false;
-    let cancelGrace = () => {};
+    let cancelGrace: (() => void) | undefined;
     const keep = (chunk: Buffer) => {
       const kept = chunk.subarray(0, outputBytesMax - keptBytes);
       keptBytes += kept.length;
@@ -74,7 +74,7 @@ function runProcess(
     });
     const settle = (outcome: (output: string) => CommandOutcome) => {
       cancelTimeout();
-      cancelGrace();
+      cancelGrace?.();
       child.stdout.destroy();
       child.stderr.destroy();
       resolve(outcome(Buffer.concat(chunks).toString("utf8")));

@@ -114,7 +114,10 @@ export function decodeState(bytes: Uint8Array, path: string): DurableState {
   if (!parsed.success) throw corrupt(path, "to have every field");
   const { fence: fenceText, offered, intent, outcomes, ...rest } = parsed.data;
   const fence = fenceText === null ? undefined : parseFence(fenceText);
-  if ((fence === undefined) !== (fenceText === null) || (fence === undefined) !== (offered === null)) {
+  if (
+    (fence === undefined) !== (fenceText === null) ||
+    (fence === undefined) !== (offered === null)
+  ) {
     throw corrupt(path, "to have a fence with its manifest");
   }
   return {

@@ -26,8 +26,7 @@ export const fileDisk: Disk = {
   link: (existing, name) => translated(() => linkOver(existing, name)),
   remove: (path) =>
     translated(async () => {
-      await rm(path, { force: true });
-      await syncFolder(dirname(path));
+      if (await isRemoved(path)) await syncFolder(dirname(path));
     }),
   list: (folder) => translated(() => listFiles(folder)),
 };
@@ -83,8 +82,7 @@ async function writeSynced(
   bytes: Uint8Array,
   attributes: FileAttributes,
 ): Promise<void> {
-  // Folders that the agent makes itself are private; an existing folder keeps its mode.
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await makeFolder(dirname(path));
   // A fresh inode every time: an old file may be linked elsewhere or have another owner.
   await rm(path, { force: true });
   const file = await open(path, "wx", attributes.mode);
@@ -104,6 +102,16 @@ async function writeSynced(
   await syncFolder(dirname(path));
 }
 
+/** Makes `folder` and what is missing above it, each name durable in its own parent. */
+async function makeFolder(folder: string): Promise<void> {
+  const topmostMade = await mkdir(folder, { recursive: true, mode: 0o755 });
+  if (topmostMade === undefined) return;
+  for (let made = folder; ; made = dirname(made)) {
+    await syncFolder(dirname(made));
+    if (made === topmostMade || made === dirname(made)) return;
+  }
+}
+
 /** link(2) refuses an existing name, so the link is made under a fresh one and renamed. */
 async function linkOver(existing: string, name: string): Promise<void> {
   const fresh = `${name}.${randomBytes(4).toString("hex")}`;
@@ -112,6 +120,17 @@ async function linkOver(existing: string, name: string): Promise<void> {
   // Where both names already were one file, rename(2) does nothing and leaves the fresh name.
   await rm(fresh, { force: true });
   await syncFolder(dirname(name));
+}
+
+/** False where there was nothing to remove. */
+async function isRemoved(path: string): Promise<boolean> {
+  try {
+    await rm(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return false;
+    throw error;
+  }
 }
 
 async function listFiles(folder: string): Promise<string[]> {

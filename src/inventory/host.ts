@@ -1,10 +1,19 @@
 /**
- * Hosts: the records of the inventory.
+ * Hosts: the records of the inventory, and the one parser for what people say about them.
  *
  * A record says where a host is and how it is labelled, never what state it is in: that is the
  * owner's knowledge. Its revision comes from the partition's counter, so it never restarts, not even
- * when a host is removed and registered again.
+ * when a host is removed and registered again. Unknown fields are errors: a misspelt `lables` that
+ * was ignored would put a host outside every selector.
  */
+import { CoxswainError } from "../kernel/errors.ts";
+import {
+  configNamePattern,
+  digestPattern,
+  idPattern,
+  labelKeyPattern,
+  limits,
+} from "../protocol/limits.ts";
 
 declare const brand: unique symbol;
 /** A host id that has passed `parseHostId`. */
@@ -15,6 +24,9 @@ export type HostMode = "dial";
 
 export type Labels = Readonly<Record<string, string>>;
 
+/** Exceptions from the rules: config name -> digest. */
+export type Pins = Readonly<Record<string, string>>;
+
 export interface HostRecord {
   readonly id: HostId;
   /** Raised with every change of the record; the last part of the fence. */
@@ -22,10 +34,124 @@ export interface HostRecord {
   /** Origin of the agent: `http://127.0.0.5:9000`, no path. */
   readonly address: string;
   readonly mode: HostMode;
+  /** Keys sorted. */
   readonly labels: Labels;
-  /** Exceptions from the rules: config name -> digest. */
-  readonly pins: Readonly<Record<string, string>>;
+  /** Keys sorted. */
+  readonly pins: Pins;
 }
 
 /** What a person may set; the rest of the record follows. */
-export type HostInput = Pick<HostRecord, "id" | "address" | "labels" | "pins">;
+export interface HostInput extends Pick<HostRecord, "id" | "address" | "labels"> {
+  /** Undefined: the host keeps the pins it has, so that an import of addresses removes none. */
+  readonly pins?: Pins | undefined;
+}
+
+const inputFields = new Set(["id", "address", "labels", "pins"]);
+
+/** Throws HOST_INVALID (details: field, rule, value). */
+export function parseHostId(value: unknown): HostId {
+  if (typeof value === "string" && value.length <= limits.hostIdCharsMax && idPattern.test(value)) {
+    // The brand exists only in types: this check is what it stands for.
+    return value as HostId;
+  }
+  throw invalid(
+    "id",
+    `1 to ${limits.hostIdCharsMax} letters, digits, ".", "_" or "-", with a letter or digit at both ends`,
+    value,
+  );
+}
+
+/**
+ * A host as people state it: `{id, address, labels?, pins?}`. Where `id` is given (from a path), the
+ * body may leave it out and must not contradict it. Throws HOST_INVALID.
+ */
+export function parseHostInput(value: unknown, id?: HostId): HostInput {
+  const fields = parseObject("host", value);
+  const unknown = Object.keys(fields).find((name) => !inputFields.has(name));
+  if (unknown !== undefined) {
+    throw invalid(unknown, "one of the fields id, address, labels, pins", unknown);
+  }
+  const ownId = id !== undefined && fields["id"] === undefined ? id : parseHostId(fields["id"]);
+  if (id !== undefined && ownId !== id) throw invalid("id", `the id of the path (${id})`, ownId);
+  return {
+    id: ownId,
+    address: parseAddress(fields["address"]),
+    labels: parseLabels(fields["labels"] ?? {}),
+    pins: fields["pins"] === undefined ? undefined : parsePins(fields["pins"]),
+  };
+}
+
+/** An http or https origin in normal form: lower-case host, no default port, no trailing slash. */
+export function parseAddress(value: unknown): string {
+  const rule = "an http:// or https:// origin without path, query, fragment or credentials";
+  if (typeof value !== "string") throw invalid("address", rule, value);
+  if (value.length > limits.addressCharsMax) {
+    throw invalid("address", `at most ${limits.addressCharsMax} characters`, value);
+  }
+  // Checked on the text as well: the URL parser drops an empty `?` and turns `\` into `/`.
+  if (!/^https?:\/\/[^/?#@\\\s]+\/?$/i.test(value) || !URL.canParse(value)) {
+    throw invalid("address", rule, value);
+  }
+  const { origin, port } = new URL(value);
+  if (port === "0") throw invalid("address", "an origin with a port from 1 to 65535", value);
+  if (origin.length > limits.addressCharsMax) {
+    throw invalid("address", `at most ${limits.addressCharsMax} characters`, origin);
+  }
+  return origin;
+}
+
+/** Labels with sorted keys. Throws HOST_INVALID. */
+export function parseLabels(value: unknown): Labels {
+  const entries = parseMap("labels", value, limits.labelsPerHostMax);
+  for (const [key, text] of entries) {
+    if (key.length > limits.labelKeyCharsMax || !labelKeyPattern.test(key)) {
+      const rule = `a key of 1 to ${limits.labelKeyCharsMax} letters, digits, ".", "_", "-", one "/"`;
+      throw invalid("labels", rule, key);
+    }
+    if (
+      typeof text !== "string" ||
+      text.length > limits.labelValueCharsMax ||
+      !idPattern.test(text)
+    ) {
+      const rule = `text of 1 to ${limits.labelValueCharsMax} letters, digits, ".", "_", "-"`;
+      throw invalid(`labels.${key}`, rule, text);
+    }
+  }
+  return Object.fromEntries(entries) as Labels;
+}
+
+/** Pins with sorted keys. Throws HOST_INVALID. */
+export function parsePins(value: unknown): Pins {
+  const entries = parseMap("pins", value, limits.configsPerHostMax);
+  for (const [name, digest] of entries) {
+    if (name.length > limits.configNameCharsMax || !configNamePattern.test(name)) {
+      throw invalid("pins", "config names", name);
+    }
+    if (typeof digest !== "string" || !digestPattern.test(digest)) {
+      throw invalid(`pins.${name}`, "sha256: and 64 lower-case hexadecimal digits", digest);
+    }
+  }
+  return Object.fromEntries(entries) as Pins;
+}
+
+function parseMap(field: string, value: unknown, countMax: number): [string, unknown][] {
+  const entries = Object.entries(parseObject(field, value));
+  if (entries.length > countMax)
+    throw invalid(field, `at most ${countMax} entries`, entries.length);
+  return entries.toSorted(([left], [right]) => (left < right ? -1 : 1));
+}
+
+function parseObject(field: string, value: unknown): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw invalid(field, "an object", value);
+}
+
+function invalid(field: string, rule: string, value: unknown): CoxswainError {
+  const text = value === undefined ? "nothing" : (JSON.stringify(value) ?? typeof value);
+  const shown = text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  return new CoxswainError("HOST_INVALID", `Expected \`${field}\` to be ${rule}, got ${shown}`, {
+    details: { field, rule, value: shown },
+  });
+}

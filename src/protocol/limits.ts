@@ -43,6 +43,10 @@ export const limits = {
 /** Host ids, slots and label values: letters, digits, `.`, `_`, `-`, not at the ends. */
 export const idPattern = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 
+/** Label keys: like ids, with at most one `/` after a prefix (`topology.example.com/zone`). */
+export const labelKeyPattern =
+  /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\/[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)?$/;
+
 /** Config names: like ids, with single `/` between parts; no part is `.` or `..`. */
 export const configNamePattern =
   /^[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?(?:\/[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?)*$/;

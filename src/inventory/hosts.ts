@@ -1,0 +1,207 @@
+/**
+ * Hosts in the store: one item each, in the partition that their id hashes to.
+ *
+ * How a change is written so that its owner finds it is told in partition-store.ts; here is what is
+ * written and when. A host that is as asked is not written; but where a writer died before it moved
+ * the head, the repetition of its call finds the host unchanged with the head not above it, and moves
+ * the head then.
+ */
+import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
+import { limits } from "../protocol/limits.ts";
+import { keys, type Condition, type Item, type Store } from "../store/store.ts";
+import { createHostDecoder, hostPrefix, isSameHost } from "./host-codec.ts";
+import type { HostId, HostInput, HostRecord } from "./host.ts";
+import { headOf, PartitionStore } from "./partition-store.ts";
+
+/** Rounds of read, decide and write before HOST_CHANGED. */
+const roundsMax = 5;
+const headsPerReadMax = 100;
+
+export type PutOutcome = "created" | "updated" | "unchanged";
+export type OnExisting = "update" | "refuse";
+
+export interface PutResult {
+  readonly record: HostRecord;
+  readonly outcome: PutOutcome;
+}
+
+export interface LoadedPartition {
+  /** The head, read before the hosts; 0 where nothing was ever written. */
+  readonly revision: number;
+  /** Sorted by id. */
+  readonly hosts: readonly HostRecord[];
+  /** Hosts whose item is STORE_CORRUPT: registered, not removed. Keep what is known of them. */
+  readonly damaged: readonly { readonly id: string; readonly error: CoxswainError }[];
+}
+
+export interface HostPorts {
+  readonly store: Store;
+  /** Partition of a host id, 0-based. */
+  readonly partitionOf: (id: HostId) => number;
+}
+
+/** The hosts in one store. All methods throw the store's errors. */
+export class HostStore {
+  readonly partitionOf: (id: HostId) => number;
+  readonly partitions: PartitionStore;
+  readonly #store: Store;
+  readonly #decode = createHostDecoder();
+
+  constructor({ store, partitionOf }: HostPorts) {
+    this.#store = store;
+    this.partitions = new PartitionStore(store);
+    this.partitionOf = partitionOf;
+  }
+
+  /** Undefined where the id is not registered. Throws STORE_CORRUPT for a damaged record. */
+  async get(id: HostId): Promise<HostRecord | undefined> {
+    const item = await this.#store.get(keys.host(this.partitionOf(id), id));
+    return item === undefined ? undefined : this.#decode(item);
+  }
+
+  /**
+   * Registers or changes a host; one that is as asked is not written. With `refuse`, HOST_EXISTS is
+   * thrown for a host registered with other data. Throws PARTITION_FULL, HOST_CHANGED.
+   */
+  put(input: HostInput, onExisting: OnExisting = "update"): Promise<PutResult> {
+    return this.#change(input.id, (seen) => {
+      if (seen === undefined) return { ...input, pins: input.pins ?? {} };
+      if (isSameHost(seen, input)) return undefined;
+      if (onExisting === "refuse") throw hostExists(input.id);
+      return { ...input, pins: input.pins ?? seen.pins };
+    });
+  }
+
+  /** Sets (or with undefined removes) a pin. Throws HOST_NOT_FOUND, HOST_INVALID, HOST_CHANGED. */
+  async pin(id: HostId, config: string, digest: string | undefined): Promise<HostRecord> {
+    const { record } = await this.#change(id, (seen) => {
+      if (seen === undefined) throw hostNotFound(id);
+      const others = Object.entries(seen.pins).filter(([name]) => name !== config);
+      const entries = digest === undefined ? others : [...others, [config, digest] as const];
+      if (entries.length > limits.configsPerHostMax) {
+        throw new CoxswainError(
+          "HOST_INVALID",
+          `Expected \`pins\` to be at most ${limits.configsPerHostMax} entries, got ${entries.length}`,
+          { details: { field: "pins", rule: `at most ${limits.configsPerHostMax}` } },
+        );
+      }
+      const pins = Object.fromEntries(
+        entries.toSorted(([left], [right]) => (left < right ? -1 : 1)),
+      );
+      const input = { id, address: seen.address, labels: seen.labels, pins };
+      return isSameHost(seen, input) ? undefined : input;
+    });
+    return record;
+  }
+
+  /** Removes a host, whatever changes meanwhile. Throws HOST_NOT_FOUND, HOST_CHANGED. */
+  async delete(id: HostId): Promise<void> {
+    const partition = this.partitionOf(id);
+    const key = keys.host(partition, id);
+    let item = await this.#store.get(key);
+    if (item === undefined) {
+      // An earlier call may have died between the deletion and the head.
+      if ((await this.#store.get(keys.head(partition))) !== undefined)
+        await this.partitions.next(partition);
+      throw hostNotFound(id);
+    }
+    for (let rounds = 0; item !== undefined; rounds++) {
+      if (rounds === roundsMax) throw hostChanged(id);
+      const outcome = await this.#store.delete(key, asSeen(item));
+      if (outcome.kind === "written") break;
+      item = await this.#store.get(key);
+    }
+    await this.partitions.next(partition);
+  }
+
+  /** A partition whole, or an error: an empty answer means that the store says it is empty. */
+  async load(partition: number): Promise<LoadedPartition> {
+    const revision = await this.partitions.head(partition);
+    const hosts: HostRecord[] = [];
+    const damaged: { id: string; error: CoxswainError }[] = [];
+    for (const item of await this.partitions.items(partition)) {
+      try {
+        hosts.push(this.#decode(item));
+      } catch (error) {
+        // One bad item must not take the other hosts of the partition out of service.
+        if (!isCoxswainError(error, "STORE_CORRUPT")) throw error;
+        damaged.push({ id: item.sk.slice(hostPrefix.length), error });
+      }
+    }
+    return { revision, hosts, damaged };
+  }
+
+  /** The heads of partitions; 0 where nothing was ever written. */
+  async heads(partitions: Iterable<number>): Promise<Map<number, number>> {
+    const numbers = [...new Set(partitions)];
+    const bySk = new Map(numbers.map((partition) => [keys.head(partition).pk, partition]));
+    const heads = new Map(numbers.map((partition) => [partition, 0]));
+    for (let start = 0; start < numbers.length; start += headsPerReadMax) {
+      const chunk = numbers.slice(start, start + headsPerReadMax);
+      for (const item of await this.#store.getMany(chunk.map(keys.head))) {
+        const partition = bySk.get(item.pk);
+        if (partition !== undefined) heads.set(partition, headOf(item));
+      }
+    }
+    return heads;
+  }
+
+  /** `decide` gives the new data, or undefined where the host is as it should be. */
+  async #change(
+    id: HostId,
+    decide: (seen: HostRecord | undefined) => HostInput | undefined,
+  ): Promise<PutResult> {
+    const partition = this.partitionOf(id);
+    for (let rounds = 0; rounds < roundsMax; rounds++) {
+      const seen = await this.get(id);
+      const input = decide(seen);
+      if (input === undefined && seen !== undefined) {
+        await this.partitions.ensureAnnounced(partition, seen.revision);
+        return { record: seen, outcome: "unchanged" };
+      }
+      if (input === undefined) throw hostNotFound(id);
+      if (seen === undefined)
+        this.partitions.checkRoom(partition, (await this.partitions.items(partition)).length);
+      const revision = await this.partitions.next(partition);
+      const change = { record: recordOf(input, revision), seen };
+      if ((await this.partitions.write(partition, change)) === "changed") continue;
+      const [record = change.record] = await this.partitions.announce(partition, revision, [
+        change,
+      ]);
+      return { record, outcome: seen === undefined ? "created" : "updated" };
+    }
+    throw hostChanged(id);
+  }
+}
+
+export function recordOf(input: HostInput, revision: number): HostRecord {
+  const { id, address, labels, pins = {} } = input;
+  return { id, revision, address, mode: "dial", labels, pins };
+}
+
+export function hostExists(id: HostId): CoxswainError {
+  return new CoxswainError("HOST_EXISTS", `Expected a new host, got ${id} with other data`, {
+    details: { id },
+  });
+}
+
+function hostNotFound(id: HostId): CoxswainError {
+  return new CoxswainError("HOST_NOT_FOUND", `Expected a registered host, got ${id}`, {
+    details: { id },
+  });
+}
+
+function hostChanged(id: HostId): CoxswainError {
+  return new CoxswainError(
+    "HOST_CHANGED",
+    `Expected host ${id} to hold still for one change in ${roundsMax} rounds, got other writers`,
+    { details: { id } },
+  );
+}
+
+/** The condition that the item has not changed; damaged items can be deleted too. */
+function asSeen(item: Item): readonly Condition[] {
+  const { revision } = item.attributes;
+  if (typeof revision !== "number" && typeof revision !== "string") return [];
+  return [{ kind: "equal", attribute: "revision", value: revision }];
+}

@@ -1,0 +1,112 @@
+/**
+ * The view in the store: one item, changed by compare-and-set on its number.
+ *
+ * `writer` is a random id of the proposal. It is how a proposer recognises its own write when the
+ * answer was lost: the item then carries the id, whatever the answer would have been. A write that
+ * lands late is harmless, because its condition still names the version it was made for.
+ */
+import { z } from "zod";
+import { CoxswainError } from "../kernel/errors.ts";
+import { emptyView, type View } from "../ring/view.ts";
+import { keys, type Item } from "../store/store.ts";
+import type { MembershipStore } from "./member.ts";
+
+export type ProposalOutcome =
+  | { readonly kind: "won" }
+  | { readonly kind: "lost" }
+  | { readonly kind: "unknown"; readonly cause: Error };
+
+const itemSchema = z.strictObject({
+  generation: z.int().min(1),
+  version: z.int().min(0),
+  members: z.string(),
+  writer: z.string(),
+});
+const membersSchema = z.array(
+  z.strictObject({
+    slot: z.string().min(1),
+    incarnation: z.int().min(1),
+    state: z.enum(["active", "leaving"]),
+    weight: z.int().min(1).max(100),
+    zone: z.string(),
+    url: z.string(),
+    fleetUrl: z.string(),
+  }),
+);
+
+/** Undefined where there is no view item; throws STORE_CORRUPT for another shape. */
+export async function readView(store: MembershipStore): Promise<View | undefined> {
+  const item = await store.get(keys.view);
+  return item === undefined ? undefined : decode(item).view;
+}
+
+/** Writes the empty view where there is none; `coxswain init` calls it, nodes never do. */
+export async function ensureView(store: MembershipStore): Promise<void> {
+  const outcome = await store.put(encode(emptyView, "init"), [{ kind: "absent" }]);
+  if (outcome.kind !== "unknown" || (await readView(store)) !== undefined) return;
+  throw new CoxswainError("STORE_UNKNOWN_OUTCOME", "No answer to writing the first view", {
+    cause: outcome.cause,
+  });
+}
+
+/** Replaces `seen` by `next`, only if the stored view is still `seen`. Throws like a store write. */
+export async function proposeView(
+  store: MembershipStore,
+  seen: View,
+  next: View,
+  writer: string,
+): Promise<ProposalOutcome> {
+  const outcome = await store.put(encode(next, writer), [
+    { kind: "equal", attribute: "generation", value: seen.generation },
+    { kind: "equal", attribute: "version", value: seen.version },
+  ]);
+  if (outcome.kind === "written") return { kind: "won" };
+  if (outcome.kind === "refused") return recognise(store, next, writer, undefined);
+  return recognise(store, next, writer, outcome.cause);
+}
+
+/**
+ * Even a refusal may be an own success: a client library that repeats a write after a lost answer
+ * meets its own first attempt.
+ */
+async function recognise(
+  store: MembershipStore,
+  next: View,
+  writer: string,
+  cause: Error | undefined,
+): Promise<ProposalOutcome> {
+  const item = await store.get(keys.view);
+  const stored = item === undefined ? undefined : decode(item);
+  if (stored?.writer === writer) return { kind: "won" };
+  if (cause === undefined) return { kind: "lost" };
+  const isDecided = stored !== undefined && stored.view.version >= next.version;
+  return isDecided ? { kind: "lost" } : { kind: "unknown", cause };
+}
+
+function encode(view: View, writer: string): Item {
+  const { generation, version, members } = view;
+  const attributes = { generation, version, members: JSON.stringify(members), writer };
+  return { ...keys.view, attributes };
+}
+
+function decode(item: Item): { readonly view: View; readonly writer: string } {
+  const row = itemSchema.safeParse(item.attributes);
+  if (!row.success) throw corrupt(row.error);
+  const { generation, version, writer } = row.data;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(row.data.members);
+  } catch (error) {
+    throw corrupt(error);
+  }
+  const members = membersSchema.safeParse(parsed);
+  if (!members.success) throw corrupt(members.error);
+  return { view: { generation, version, members: members.data }, writer };
+}
+
+function corrupt(cause: unknown): CoxswainError {
+  return new CoxswainError("STORE_CORRUPT", "Expected cluster/view to be a view, got other data", {
+    details: keys.view,
+    cause,
+  });
+}

@@ -1,0 +1,172 @@
+/**
+ * The pace: how many pushes may start now, by lane and pool.
+ *
+ * A token bucket bounds pushes per second; in-flight limits bound what is under way. Retries draw on
+ * a bucket of their own as well, so that they take at most their share; suspects have places of
+ * their own; the last places are kept for rollbacks. The in-flight limit adapts: additive increase
+ * while it is used, multiplicative decrease when the event loop lags or replies become slow.
+ * Overloaded means slower: no event raises the pace above its configured value.
+ */
+import type { Lane, Pool } from "./queue.ts";
+
+export interface PaceOptions {
+  readonly pushesPerSecond: number;
+  readonly inFlightMax: number;
+  readonly suspectInFlightMax: number;
+  /** Part of the pace that retries may use, 0..1. */
+  readonly retryShareRatio: number;
+  /** Part of the places in flight kept for rollbacks, 0..1. */
+  readonly rollbackReserveRatio: number;
+  /** Event-loop delay from which this node counts as overloaded. */
+  readonly lagHighMs: number;
+  /** Mean reply time from which pushing slows down. */
+  readonly latencyHighMs: number;
+}
+
+/** Pushes that may start at once after a rest, as time of the pace: what a coarse timer needs. */
+const burstMs = 50;
+/** Never below this, however slow replies are. */
+const inFlightFloor = 4;
+const decreaseRatio = 0.7;
+/** Part of the pace that remains while this node suspects itself. */
+const slowRatio = 0.1;
+
+export class Pace {
+  readonly #options: PaceOptions;
+  readonly #tokens: Bucket;
+  readonly #retryTokens: Bucket;
+  readonly #inFlight: Record<Pool, number> = { steady: 0, suspect: 0 };
+  #limit: number;
+  #latencySumMs = 0;
+  #latencyCount = 0;
+  #peakInFlight = 0;
+  #pausedUntilMs = -Infinity;
+
+  constructor(options: PaceOptions, atMs: number) {
+    this.#options = options;
+    const { pushesPerSecond, retryShareRatio } = options;
+    this.#tokens = new Bucket(pushesPerSecond, atMs);
+    this.#retryTokens = new Bucket(pushesPerSecond * retryShareRatio, atMs);
+    this.#limit = options.inFlightMax;
+  }
+
+  get inFlightCount(): number {
+    return this.#inFlight.steady + this.#inFlight.suspect;
+  }
+
+  /** The adapted limit of the steady pool. */
+  get inFlightLimit(): number {
+    return this.#limit;
+  }
+
+  mayStart(lane: Lane, pool: Pool, atMs: number): boolean {
+    if (atMs < this.#pausedUntilMs || !this.#hasPlace(lane, pool)) return false;
+    if (!this.#tokens.has(atMs)) return false;
+    return lane !== "retry" || this.#retryTokens.has(atMs);
+  }
+
+  /** When a push refused for want of tokens or by a pause may start; undefined: when a place is free. */
+  readyAtMs(lane: Lane, pool: Pool, atMs: number): number | undefined {
+    if (!this.#hasPlace(lane, pool)) return undefined;
+    const tokensMs = this.#tokens.readyAtMs(atMs);
+    const readyMs =
+      lane === "retry" ? Math.max(tokensMs, this.#retryTokens.readyAtMs(atMs)) : tokensMs;
+    return Math.max(readyMs, this.#pausedUntilMs);
+  }
+
+  /** A push started; `mayStart` allowed it. */
+  started(lane: Lane, pool: Pool): void {
+    this.#tokens.take();
+    if (lane === "retry") this.#retryTokens.take();
+    this.#inFlight[pool]++;
+    if (this.#inFlight.steady > this.#peakInFlight) this.#peakInFlight = this.#inFlight.steady;
+  }
+
+  /** A push ended; `latencyMs` undefined where nobody answered. */
+  ended(pool: Pool, latencyMs: number | undefined): void {
+    this.#inFlight[pool]--;
+    if (latencyMs === undefined || pool === "suspect") return;
+    this.#latencySumMs += latencyMs;
+    this.#latencyCount++;
+  }
+
+  /** Nothing starts before `untilMs`. */
+  pause(untilMs: number): void {
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, untilMs);
+  }
+
+  /** Slow while this node suspects itself, at the configured pace otherwise. */
+  setSlow(isSlow: boolean, atMs: number): void {
+    const ratio = isSlow ? slowRatio : 1;
+    this.#tokens.setScale(ratio, atMs);
+    this.#retryTokens.setScale(ratio, atMs);
+  }
+
+  /** Adapts the in-flight limit; called at a steady interval with the event loop's delay. */
+  adapt(lagMs: number): void {
+    const { lagHighMs, latencyHighMs, inFlightMax } = this.#options;
+    const latencyMs = this.#latencyCount === 0 ? 0 : this.#latencySumMs / this.#latencyCount;
+    const isOverloaded = lagMs >= lagHighMs || latencyMs >= latencyHighMs;
+    const isUsed = this.#peakInFlight + 1 >= Math.floor(this.#limit);
+    if (isOverloaded) {
+      this.#limit = Math.max(Math.min(inFlightFloor, inFlightMax), this.#limit * decreaseRatio);
+    } else if (isUsed || this.#latencyCount === 0) {
+      this.#limit = Math.min(inFlightMax, this.#limit + Math.max(1, inFlightMax / 16));
+    }
+    this.#latencySumMs = 0;
+    this.#latencyCount = 0;
+    this.#peakInFlight = this.#inFlight.steady;
+  }
+
+  #hasPlace(lane: Lane, pool: Pool): boolean {
+    if (pool === "suspect") return this.#inFlight.suspect < this.#options.suspectInFlightMax;
+    const limit = Math.max(1, Math.floor(this.#limit));
+    if (lane === "rollback") return this.#inFlight.steady < limit;
+    const reserve = Math.ceil(limit * this.#options.rollbackReserveRatio);
+    return this.#inFlight.steady < Math.max(1, limit - reserve);
+  }
+}
+
+/** A token bucket of at most `burstMs` worth of tokens, and at least one. */
+class Bucket {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  #scale = 1;
+  #tokens: number;
+  #atMs: number;
+
+  constructor(perSecond: number, atMs: number) {
+    this.#perSecond = perSecond;
+    this.#burst = Math.max(1, (perSecond * burstMs) / 1_000);
+    this.#tokens = this.#burst;
+    this.#atMs = atMs;
+  }
+
+  setScale(scale: number, atMs: number): void {
+    this.#refill(atMs);
+    this.#scale = scale;
+  }
+
+  has(atMs: number): boolean {
+    this.#refill(atMs);
+    return this.#tokens >= 1;
+  }
+
+  take(): void {
+    this.#tokens -= 1;
+  }
+
+  readyAtMs(atMs: number): number {
+    this.#refill(atMs);
+    if (this.#tokens >= 1) return atMs;
+    return atMs + ((1 - this.#tokens) * 1_000) / (this.#perSecond * this.#scale);
+  }
+
+  #refill(atMs: number): void {
+    const elapsedMs = atMs - this.#atMs;
+    if (elapsedMs <= 0) return;
+    this.#atMs = atMs;
+    const earned = (elapsedMs * this.#perSecond * this.#scale) / 1_000;
+    this.#tokens = Math.min(this.#burst, this.#tokens + earned);
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * The pusher: keeps the hosts of a slice at their desired manifests, at this node's own pace.
+ *
+ * A shell around pure parts: the queue says who is next, the pace how many, the outcome table what
+ * an answer means, the status what is known. Never two pushes in flight to a host; desired state is a
+ * value, so only the newest counts. After each push a host is in exactly one place: ready, backing
+ * off, or waiting for its sweep. Nothing is sent while `mayPush` is false.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Metrics } from "../kernel/metrics.ts";
+import type { Random } from "../kernel/random.ts";
+import type { HostId } from "../inventory/host.ts";
+import type { Digest } from "../protocol/digest.ts";
+import { equalFences, formatFence, type Fence } from "../protocol/fence.ts";
+import {
+  checkpointOf,
+  isWorthCheckpoint,
+  restoreStatus,
+  type HostCheckpoint,
+} from "./host-checkpoint.ts";
+import { newStatus, type HostStatus, type Moment, type Reachability } from "./host-status.ts";
+import type { PushOutcome } from "./outcome.ts";
+import { Tally, type PushCounts } from "./push-counts.ts";
+import { PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
+import { PushLoop } from "./push-loop.ts";
+import { PushMetrics } from "./push-metrics.ts";
+import type { PushOptions } from "./push-options.ts";
+import type { Lane, QueueSlot } from "./queue.ts";
+import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.ts";
+import { nextSweepMs } from "./sweep.ts";
+import { SyncBodies } from "./sync-body.ts";
+import { syncClassOf } from "./sync-class.ts";
+import { SyncExchange, type PushIdentity } from "./sync-exchange.ts";
+import type { Transport } from "./transport.ts";
+
+export type { PushTarget } from "./push-entry.ts";
+
+export interface PushPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+  /** Bytes of a content; rejects where they cannot be read now. */
+  readonly contents: (digest: Digest) => Promise<Uint8Array>;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** False after an own pause and once replaced: nothing is sent. */
+  mayPush(): boolean;
+}
+
+/** Hints to the node; called synchronously, at most a few times a push. */
+export interface PushEvents {
+  /** Something worth a checkpoint changed. */
+  onStatus(id: HostId): void;
+  /** A host refused a push as going back: read store and view again. */
+  onStale(id: HostId, hostFence: Fence | undefined): void;
+  /** A host has seen a newer view than this node; once a version. */
+  onNewerView(version: string): void;
+  onReachability(id: HostId, from: Reachability, to: Reachability, reason: string): void;
+  /** A host held something else than it had acknowledged; it is being healed. */
+  onDrift(id: HostId, acknowledged: Digest, found: Digest): void;
+}
+
+export interface Pusher {
+  /** Sets what a host should hold; only the newest counts. `known` is used for a host not yet held. */
+  upsert(target: PushTarget, reason: "load" | "change" | "rollback", known?: HostCheckpoint): void;
+  /** Forgets a host; a push in flight ends and is ignored. */
+  remove(id: HostId): void;
+  /** Any sign of life: ends the backoff and queues a sync at once. */
+  wake(id: HostId): void;
+  status(id: HostId): HostStatus | undefined;
+  checkpoint(id: HostId): HostCheckpoint | undefined;
+  counts(): PushCounts;
+  start(): void;
+  /** Starts nothing more and waits for the pushes in flight, at most their deadline. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** One 409 is enough for the node to read everything again. */
+const staleEventsPerSecondMax = 100;
+
+export function createPusher(
+  ports: PushPorts,
+  identity: PushIdentity,
+  options: PushOptions,
+  events: PushEvents,
+): Pusher {
+  return new SlicePusher(ports, identity, options, events);
+}
+
+class SlicePusher implements Pusher {
+  readonly #ports: PushPorts;
+  readonly #identity: PushIdentity;
+  readonly #options: PushOptions;
+  readonly #events: PushEvents;
+  readonly #entries = new Map<HostId, PushEntry>();
+  readonly #loop: PushLoop;
+  readonly #exchange: SyncExchange;
+  readonly #tally = new Tally();
+  readonly #metrics: PushMetrics;
+  #newestViewSeen = 0;
+  #staleSecond = 0;
+  #staleCount = 0;
+
+  constructor(ports: PushPorts, identity: PushIdentity, options: PushOptions, events: PushEvents) {
+    this.#ports = ports;
+    this.#identity = identity;
+    this.#options = options;
+    this.#events = events;
+    this.#metrics = new PushMetrics(ports.metrics);
+    const bodies = new SyncBodies(ports.contents, options);
+    this.#exchange = new SyncExchange(ports, identity, bodies, options);
+    this.#loop = new PushLoop(
+      {
+        clock: ports.clock,
+        log: ports.log,
+        mayPush: () => ports.mayPush(),
+        run: (slot, lane, atMs) => this.#run(slot, lane, atMs),
+        sample: () => this.#sample(),
+      },
+      options,
+    );
+  }
+
+  upsert(target: PushTarget, reason: "load" | "change" | "rollback", known?: HostCheckpoint): void {
+    const moment = this.#moment();
+    const entry = this.#entries.get(target.id) ?? this.#create(target, known, moment);
+    if (entry.isRemoved) this.#revive(entry, target, known, moment);
+    else if (entry.target !== target) this.#retarget(entry, target, moment);
+    const lane = reason === "rollback" ? "rollback" : "change";
+    this.#schedule(entry, lane, moment.atMs);
+    this.#loop.poke();
+  }
+
+  remove(id: HostId): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.isRemoved) return;
+    this.#tally.remove(entry.syncClass, entry.status.reachability);
+    this.#loop.queue.remove(entry.slot);
+    this.#ports.transport.drop(entry.target.address);
+    entry.isRemoved = true;
+    if (!entry.slot.isInFlight) this.#entries.delete(id);
+  }
+
+  wake(id: HostId): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.isRemoved) return;
+    if (entry.slot.isInFlight) entry.isWoken = true;
+    this.#setStatus(entry, afterSignOfLife(entry.status), "sign of life");
+    this.#loop.queue.add(entry.slot, "change", entry.pool, this.#ports.clock.monotonicMs());
+    this.#loop.poke();
+  }
+
+  status(id: HostId): HostStatus | undefined {
+    const entry = this.#entries.get(id);
+    return entry === undefined || entry.isRemoved ? undefined : entry.status;
+  }
+
+  checkpoint(id: HostId): HostCheckpoint | undefined {
+    const status = this.status(id);
+    return status === undefined ? undefined : checkpointOf(id, status);
+  }
+
+  counts(): PushCounts {
+    return this.#tally.counts();
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  // --- targets
+
+  #create(target: PushTarget, known: HostCheckpoint | undefined, moment: Moment): PushEntry {
+    const entry = new PushEntry(target, this.#initialStatus(target, known, moment));
+    this.#entries.set(target.id, entry);
+    this.#tally.add(entry.syncClass, entry.status.reachability);
+    if (entry.needsPush) entry.changedMs = moment.atMs;
+    return entry;
+  }
+
+  #revive(
+    entry: PushEntry,
+    target: PushTarget,
+    known: HostCheckpoint | undefined,
+    moment: Moment,
+  ): void {
+    entry.isRemoved = false;
+    entry.isWoken = false;
+    entry.incarnation++;
+    entry.target = target;
+    entry.status = this.#initialStatus(target, known, moment);
+    entry.syncClass = syncClassOf(entry.status, target.manifest.digest);
+    this.#tally.add(entry.syncClass, entry.status.reachability);
+    entry.changedMs = entry.needsPush ? moment.atMs : -1;
+  }
+
+  #retarget(entry: PushEntry, target: PushTarget, moment: Moment): void {
+    const before = entry.target;
+    const isAddressNew = before.address !== target.address;
+    const isManifestNew = before.manifest.digest !== target.manifest.digest;
+    if (isAddressNew) {
+      this.#ports.transport.drop(before.address);
+      entry.incarnation++;
+    }
+    entry.target = target;
+    const isFenceNew = !equalFences(before.fence, target.fence);
+    const status = afterRetarget(entry.status, { isAddressNew, isManifestNew, isFenceNew });
+    this.#setStatus(entry, status, "retargeted");
+    if (isManifestNew) entry.changedMs = entry.needsPush ? moment.atMs : -1;
+  }
+
+  #initialStatus(
+    target: PushTarget,
+    known: HostCheckpoint | undefined,
+    moment: Moment,
+  ): HostStatus {
+    return known === undefined
+      ? newStatus()
+      : restoreStatus(known, target.manifest, moment, this.#ports.random.next());
+  }
+
+  #setStatus(entry: PushEntry, status: HostStatus, reason: string): void {
+    const before = entry.status;
+    const syncClass = syncClassOf(status, entry.target.manifest.digest);
+    if (before.reachability !== status.reachability || syncClass !== entry.syncClass) {
+      this.#tally.remove(entry.syncClass, before.reachability);
+      this.#tally.add(syncClass, status.reachability);
+    }
+    entry.status = status;
+    entry.syncClass = syncClass;
+    if (before === status) return;
+    if (before.reachability !== status.reachability) {
+      const why = status.lastError?.message ?? reason;
+      this.#events.onReachability(entry.id, before.reachability, status.reachability, why);
+    }
+    if (isWorthCheckpoint(before, status)) this.#events.onStatus(entry.id);
+  }
+
+  /** Puts the host where its status says: backing off, ready, or waiting for its sweep. */
+  #schedule(entry: PushEntry, lane: Lane, atMs: number): void {
+    const { slot, status } = entry;
+    if (status.nextAttemptMs !== undefined) {
+      if (!slot.isInFlight) this.#loop.queue.remove(slot);
+      this.#loop.queue.wait(slot, "retry", entry.pool, status.nextAttemptMs);
+    } else if (entry.needsPush) {
+      this.#loop.queue.add(slot, lane, entry.pool, atMs);
+    } else {
+      if (!slot.isInFlight) this.#loop.queue.remove(slot);
+      const dueMs = nextSweepMs(entry.id, atMs, this.#options.sweepIntervalMs);
+      this.#loop.queue.wait(slot, "sweep", entry.pool, dueMs);
+    }
+    this.#loop.rearm(atMs);
+  }
+
+  // --- one push
+
+  #run(slot: QueueSlot<PushEntry>, lane: Lane, atMs: number): void {
+    const entry = slot.value;
+    const { target } = entry;
+    this.#metrics.started(lane, atMs - slot.readyMs);
+    const flight: Flight = {
+      lane,
+      pool: slot.pool,
+      incarnation: entry.incarnation,
+      address: target.address,
+      manifest: target.manifest,
+      fence: target.fence,
+      fenceText: formatFence(target.fence),
+      form: "short",
+      startedMs: atMs,
+      isUnsent: false,
+    };
+    void this.#exchange.run(entry, flight).then((pushed) => this.#finish(entry, flight, pushed));
+  }
+
+  #finish(entry: PushEntry, flight: Flight, pushed: PushOutcome): void {
+    const moment = this.#moment();
+    const { atMs } = moment;
+    this.#metrics.ended(flight.lane, pushed.kind, atMs - flight.startedMs);
+    this.#loop.judge(entry.id, flight, pushed, atMs);
+    if (entry.isRemoved) this.#entries.delete(entry.id);
+    else if (entry.incarnation === flight.incarnation) {
+      this.#takeOutcome(entry, flight, pushed, moment);
+    }
+    this.#land(entry, flight, atMs);
+    this.#loop.landed();
+  }
+
+  #takeOutcome(entry: PushEntry, flight: Flight, pushed: PushOutcome, moment: Moment): void {
+    const before = entry.status;
+    let status = afterOutcome(before, pushed, flight, moment, {
+      rules: this.#options,
+      draw: this.#ports.random.next(),
+      isVerdictHeld: this.#loop.isVerdictHeld(moment.atMs),
+    });
+    if (flight.manifest !== entry.target.manifest) {
+      const isManifestNew = flight.manifest.digest !== entry.target.manifest.digest;
+      status = afterRetarget(status, { isAddressNew: false, isManifestNew, isFenceNew: true });
+    }
+    this.#noticeReply(entry, before, pushed);
+    this.#setStatus(entry, status, pushed.kind);
+    if (pushed.kind === "stale") this.#noticeStale(entry.id, pushed.hostFence, moment.atMs);
+    if (entry.changedMs !== -1 && status.held?.manifest === entry.target.manifest.digest) {
+      this.#metrics.converged(moment.atMs - entry.changedMs);
+      entry.changedMs = -1;
+    }
+  }
+
+  #noticeReply(entry: PushEntry, before: HostStatus, pushed: PushOutcome): void {
+    const { reply } = pushed;
+    if (reply === undefined) return;
+    const acknowledged = before.held?.manifest;
+    if (
+      pushed.kind === "differs" &&
+      acknowledged !== undefined &&
+      acknowledged !== reply.manifest
+    ) {
+      this.#metrics.drifted();
+      this.#events.onDrift(entry.id, acknowledged, reply.manifest as Digest);
+    }
+    const viewSeen = Number(reply.view);
+    if (viewSeen > this.#identity.view().version && viewSeen > this.#newestViewSeen) {
+      this.#newestViewSeen = viewSeen;
+      this.#events.onNewerView(reply.view);
+    }
+  }
+
+  #noticeStale(id: HostId, hostFence: Fence | undefined, atMs: number): void {
+    this.#metrics.wasStale();
+    const second = Math.floor(atMs / 1_000);
+    if (second !== this.#staleSecond) {
+      this.#staleSecond = second;
+      this.#staleCount = 0;
+    }
+    if (this.#staleCount++ < staleEventsPerSecondMax) this.#events.onStale(id, hostFence);
+  }
+
+  /** Ends the flight and puts the host where it belongs now. */
+  #land(entry: PushEntry, flight: Flight, atMs: number): void {
+    const { slot } = entry;
+    const wantedLane = slot.isWanted ? slot.lane : undefined;
+    this.#loop.queue.complete(slot, entry.pool, atMs);
+    if (entry.isRemoved) {
+      this.#loop.queue.remove(slot);
+      return;
+    }
+    const wasWoken = entry.isWoken;
+    entry.isWoken = false;
+    if (wasWoken) this.#setStatus(entry, afterSignOfLife(entry.status), "sign of life");
+    // What goes on at once stays in its lane; a sweep that found a difference is a change.
+    const goesOnIn = flight.lane === "rollback" ? "rollback" : "change";
+    const lane = wantedLane ?? goesOnIn;
+    if (wasWoken) this.#loop.queue.add(slot, lane, entry.pool, atMs);
+    else this.#schedule(entry, lane, atMs);
+  }
+
+  #sample(): void {
+    const { queue, inFlightCount } = this.#loop;
+    const { socketCount } = this.#ports.transport;
+    this.#metrics.sample(this.#tally.counts(), queue, inFlightCount, socketCount);
+  }
+
+  #moment(): Moment {
+    const { clock } = this.#ports;
+    return { atMs: clock.monotonicMs(), wallMs: clock.wallMs() };
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * The push queue: one slot per host, four lanes, two pools.
+ *
+ * A slot is idle, waiting for a time, ready in a lane, or in flight; never two in flight for one
+ * host. A change while in flight is remembered and queued on completion. Merging raises the lane,
+ * never lowers it, and a slot keeps its place unless it is raised. The queue cannot grow beyond one
+ * entry a host. Suspects have lists of their own, so that a full suspects' pool never has to be
+ * searched past. Source: the push queue of Istio's pilot.
+ */
+import { DueHeap, type Due } from "./due-heap.ts";
+import { LinkedList, type Linked } from "./linked-list.ts";
+
+/** Strongest first. */
+export const lanes = ["rollback", "change", "sweep", "retry"] as const;
+export type Lane = (typeof lanes)[number];
+
+/** Hosts that fail have places in flight of their own. */
+export const pools = ["steady", "suspect"] as const;
+export type Pool = (typeof pools)[number];
+
+/** One host's place in the queue. Only PushQueue writes it. */
+export class QueueSlot<Value> implements Linked<QueueSlot<Value>>, Due {
+  readonly value: Value;
+  previous: QueueSlot<Value> | undefined = undefined;
+  next: QueueSlot<Value> | undefined = undefined;
+  list: object | undefined = undefined;
+  dueMs = 0;
+  sequence = 0;
+  heapIndex = -1;
+  isInFlight = false;
+  /** Lane it is ready in, waits for, was taken from, or (in flight) will be queued in. */
+  lane: Lane = "retry";
+  pool: Pool = "steady";
+  /** In flight, and to be queued again on completion. */
+  isWanted = false;
+  /** When it became ready in its lane. */
+  readyMs = 0;
+
+  constructor(value: Value) {
+    this.value = value;
+  }
+}
+
+export class PushQueue<Value> {
+  readonly #ready: Readonly<Record<Lane, Readonly<Record<Pool, LinkedList<QueueSlot<Value>>>>>>;
+  readonly #waiting = new DueHeap<QueueSlot<Value>>();
+
+  constructor() {
+    this.#ready = { rollback: perPool(), change: perPool(), sweep: perPool(), retry: perPool() };
+  }
+
+  /** Ready at once, in `lane` or a stronger one that it has already; in flight: after completion. */
+  add(slot: QueueSlot<Value>, lane: Lane, pool: Pool, atMs: number): void {
+    if (slot.isInFlight) {
+      slot.lane = slot.isWanted ? stronger(slot.lane, lane) : lane;
+      slot.pool = pool;
+      slot.isWanted = true;
+      return;
+    }
+    if (slot.list !== undefined) {
+      const merged = stronger(slot.lane, lane);
+      if (merged === slot.lane && pool === slot.pool) return;
+      this.#ready[slot.lane][slot.pool].remove(slot);
+      slot.lane = merged;
+    } else {
+      this.#waiting.remove(slot);
+      slot.lane = lane;
+    }
+    slot.pool = pool;
+    slot.readyMs = atMs;
+    this.#ready[slot.lane][pool].append(slot);
+  }
+
+  /** Ready at `dueMs`; replaces an earlier wait; nothing happens where it is ready or in flight. */
+  wait(slot: QueueSlot<Value>, lane: Lane, pool: Pool, dueMs: number): void {
+    if (slot.isInFlight || slot.list !== undefined) return;
+    slot.lane = lane;
+    slot.pool = pool;
+    this.#waiting.put(slot, dueMs);
+  }
+
+  /** Moves up to `countMax` slots whose time has come to their lanes; true where more are due. */
+  release(atMs: number, countMax: number): boolean {
+    for (let count = 0; count < countMax; count++) {
+      const slot = this.#waiting.first;
+      if (slot === undefined || slot.dueMs > atMs) return false;
+      this.add(slot, slot.lane, slot.pool, atMs);
+    }
+    const next = this.#waiting.first;
+    return next !== undefined && next.dueMs <= atMs;
+  }
+
+  /** The longest ready slot of a lane and pool, now in flight. */
+  take(lane: Lane, pool: Pool): QueueSlot<Value> | undefined {
+    const list = this.#ready[lane][pool];
+    const slot = list.first;
+    if (slot === undefined) return undefined;
+    list.remove(slot);
+    slot.isInFlight = true;
+    slot.isWanted = false;
+    return slot;
+  }
+
+  /** The flight ended; true where the slot was wanted meanwhile and is ready again. */
+  complete(slot: QueueSlot<Value>, pool: Pool, atMs: number): boolean {
+    slot.isInFlight = false;
+    if (!slot.isWanted) return false;
+    slot.isWanted = false;
+    this.add(slot, slot.lane, pool, atMs);
+    return true;
+  }
+
+  /** Takes the slot out of lanes and waits; one in flight stays so until `complete`. */
+  remove(slot: QueueSlot<Value>): void {
+    slot.isWanted = false;
+    if (slot.list !== undefined) this.#ready[slot.lane][slot.pool].remove(slot);
+    this.#waiting.remove(slot);
+  }
+
+  isReady(slot: QueueSlot<Value>): boolean {
+    return slot.list !== undefined;
+  }
+
+  length(lane: Lane, pool: Pool): number {
+    return this.#ready[lane][pool].length;
+  }
+
+  /** When the first waiting slot becomes ready. */
+  get nextDueMs(): number | undefined {
+    return this.#waiting.first?.dueMs;
+  }
+}
+
+function stronger(left: Lane, right: Lane): Lane {
+  return lanes.indexOf(left) <= lanes.indexOf(right) ? left : right;
+}
+
+function perPool<Value>(): Record<Pool, LinkedList<QueueSlot<Value>>> {
+  return { steady: new LinkedList(), suspect: new LinkedList() };
+}

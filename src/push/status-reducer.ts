@@ -1,0 +1,262 @@
+/**
+ * What each event makes of a host's status: pure functions from one value to the next.
+ *
+ * A failure counts only while this node trusts itself; any sign of life starts everything again; a
+ * refused manifest is parked until the manifest, the agent or its process changes. Every path out of
+ * here either holds what was wanted, waits for a time, is parked, or was asked for contents a
+ * bounded number of times, so no host can make its owner push in a circle.
+ * Source of the backoff: "Exponential Backoff And Jitter" (full jitter).
+ */
+import type { Digest } from "../protocol/digest.ts";
+import { equalFences, parseFence, type Fence } from "../protocol/fence.ts";
+import type { Manifest } from "../protocol/manifest.ts";
+import type { HeldConfig, SyncReply } from "../protocol/sync.ts";
+import {
+  copyOf,
+  isParkedFor,
+  type HeldState,
+  type HostError,
+  type HostStatus,
+  type Moment,
+  type Status,
+  type StatusRules,
+} from "./host-status.ts";
+import {
+  outcomePolicies,
+  type OutcomeKind,
+  type OutcomePolicy,
+  type PushOutcome,
+} from "./outcome.ts";
+
+/** What was sent, as far as the host's answer refers to it. */
+export interface SentSync {
+  readonly manifest: Manifest;
+  readonly fence: Fence;
+  /** `formatFence(fence)`. */
+  readonly fenceText: string;
+}
+
+/** Contents travel in several rounds where they are large; more rounds than this is a host that forgets. */
+const askedRoundsMax = 16;
+
+/** Delay before the next try: uniform in [0, min(cap, base * 2^attempts)); `draw` is in [0, 1). */
+export function backoffMs(
+  policy: Pick<OutcomePolicy, "baseMs" | "capMs">,
+  attempts: number,
+  draw: number,
+): number {
+  return draw * Math.min(policy.capMs, policy.baseMs * 2 ** Math.min(attempts, 30));
+}
+
+/**
+ * The host after one push. `isVerdictHeld` keeps a failure from counting while this node suspects
+ * itself; `draw` in [0, 1) spreads the next try.
+ */
+export function afterOutcome(
+  status: HostStatus,
+  pushed: PushOutcome,
+  sent: SentSync,
+  moment: Moment,
+  context: { readonly rules: StatusRules; readonly draw: number; readonly isVerdictHeld: boolean },
+): HostStatus {
+  const policy = outcomePolicies[pushed.kind];
+  const next = copyOf(status);
+  next.asked = undefined;
+  next.nextAttemptMs = undefined;
+  next.nextAttemptWallMs = undefined;
+  if (policy.isSignOfLife) heard(next, moment);
+  else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
+    countFailure(next, moment.atMs, context.rules);
+  }
+  if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent);
+  next.isQuarantined =
+    pushed.kind === "quarantined" || (status.isQuarantined && !policy.isSignOfLife);
+  if (pushed.kind === "missing") askAgain(next, pushed, sent, moment);
+  else next.askedRounds = 0;
+  if (policy.retry === "none") {
+    if (pushed.kind === "synced") next.parked = undefined;
+    if (pushed.kind !== "missing" || next.parked === undefined) succeed(next);
+  } else fail(next, status, pushed, policy, sent, moment, context.draw);
+  return next;
+}
+
+/** A sign of life other than a reply (a hello, a knock): heard of, not yet reached. */
+export function afterSignOfLife(status: HostStatus): HostStatus {
+  const next = copyOf(status);
+  next.failures = 0;
+  next.attempts = 0;
+  next.nextAttemptMs = undefined;
+  next.nextAttemptWallMs = undefined;
+  if (status.reachability === "unreachable" || status.reachability === "lost") {
+    next.reachability = "suspect";
+  }
+  return next;
+}
+
+/** The host should hold another manifest now, or lives at another address, or has a newer record. */
+export function afterRetarget(
+  status: HostStatus,
+  change: {
+    readonly isAddressNew: boolean;
+    readonly isManifestNew: boolean;
+    readonly isFenceNew: boolean;
+  },
+): HostStatus {
+  const error = status.lastError;
+  const isMended =
+    change.isAddressNew ||
+    (change.isManifestNew && error !== undefined && isReleaseFault(error)) ||
+    (change.isFenceNew && error?.class === "stale");
+  if (!isMended && !(change.isManifestNew && status.asked !== undefined)) return status;
+  const next = copyOf(status);
+  next.asked = undefined;
+  next.askedRounds = 0;
+  if (!isMended) return next;
+  next.attempts = 0;
+  next.nextAttemptMs = undefined;
+  next.nextAttemptWallMs = undefined;
+  if (change.isAddressNew) {
+    next.isQuarantined = false;
+    next.failures = 0;
+    if (status.reachability !== "ok") next.reachability = "unknown";
+  }
+  return next;
+}
+
+function isReleaseFault(error: HostError): boolean {
+  return outcomePolicies[error.class].fault === "release";
+}
+
+function heard(next: Status, moment: Moment): void {
+  next.reachability = "ok";
+  next.failures = 0;
+  next.lastContactWallMs = moment.wallMs;
+}
+
+function countFailure(next: Status, atMs: number, rules: StatusRules): void {
+  if (next.failures === 0) next.failingSinceMs = atMs;
+  next.failures++;
+  const forMs = atMs - next.failingSinceMs;
+  const isOver =
+    next.reachability === "lost" ||
+    next.reachability === "unreachable" ||
+    (next.failures >= rules.unreachableFailures && forMs >= rules.unreachableAfterMs);
+  if (!isOver) next.reachability = "suspect";
+  else if (next.reachability !== "lost") {
+    next.reachability = forMs >= rules.lostAfterMs ? "lost" : "unreachable";
+  }
+}
+
+function takeReply(next: Status, reply: SyncReply, sent: SentSync): void {
+  const isOtherAgent = next.boot !== reply.boot || next.agent !== reply.agent;
+  next.boot = reply.boot;
+  next.agent = reply.agent;
+  if (reply.state !== undefined) next.state = reply.state;
+  const { parked } = next;
+  if (
+    parked !== undefined &&
+    isOtherAgent &&
+    (parked.boot !== reply.boot || parked.agent !== reply.agent)
+  ) {
+    next.parked = undefined;
+  }
+  next.held = heldAfter(next, reply, sent);
+}
+
+const noProblems: readonly HeldConfig[] = [];
+
+function heldAfter(next: Status, reply: SyncReply, sent: SentSync): HeldState {
+  const isDesired = reply.manifest === sent.manifest.digest;
+  let problems: readonly HeldConfig[] = reply.configs.filter(isProblem);
+  if (problems.length === 0) {
+    // A sweep of a parked host repeats nothing about the refused content: keep the explanation.
+    problems = isParkedFor(next, sent.manifest.digest) ? (next.held?.problems ?? []) : noProblems;
+  }
+  const before = next.held;
+  const isSameFence =
+    before?.fence !== undefined &&
+    (before.fence === sent.fence || equalFences(before.fence, sent.fence));
+  if (
+    isDesired &&
+    before !== undefined &&
+    before.manifest === reply.manifest &&
+    before.configs === sent.manifest.configs &&
+    before.problems === problems &&
+    isSameFence &&
+    reply.fence === sent.fenceText
+  ) {
+    return before;
+  }
+  return {
+    manifest: reply.manifest as Digest,
+    fence: reply.fence === sent.fenceText ? sent.fence : parseFence(reply.fence),
+    configs: isDesired ? sent.manifest.configs : namesAndDigests(reply),
+    problems,
+  };
+}
+
+function isProblem(config: HeldConfig): boolean {
+  return config.result === "rejected" || config.result === "failed" || config.result === "missing";
+}
+
+function namesAndDigests(reply: SyncReply): { name: string; digest: string }[] {
+  return reply.configs.flatMap(({ name, digest }) =>
+    digest === undefined ? [] : [{ name, digest }],
+  );
+}
+
+function askAgain(next: Status, pushed: PushOutcome, sent: SentSync, moment: Moment): void {
+  next.askedRounds++;
+  if (next.askedRounds <= askedRoundsMax) {
+    next.asked = pushed.missing;
+    return;
+  }
+  next.askedRounds = 0;
+  park(next, "missing", "the host asks for the same contents again and again", sent, moment);
+}
+
+function succeed(next: Status): void {
+  next.attempts = 0;
+  if (next.parked === undefined) next.lastError = undefined;
+}
+
+function fail(
+  next: Status,
+  before: HostStatus,
+  pushed: PushOutcome,
+  policy: OutcomePolicy,
+  sent: SentSync,
+  moment: Moment,
+  draw: number,
+): void {
+  const isRepeated = before.lastError?.class === pushed.kind && before.attempts > 0;
+  next.attempts = before.attempts + 1;
+  if (policy.retry === "park" || (policy.retry === "onceThenPark" && isRepeated)) {
+    park(next, pushed.kind, pushed.message, sent, moment);
+    return;
+  }
+  next.lastError = { class: pushed.kind, message: pushed.message, wallMs: moment.wallMs };
+  const delayMs =
+    policy.retry === "onceThenPark"
+      ? policy.baseMs
+      : Math.max(backoffMs(policy, before.attempts, draw), pushed.retryAfterMs ?? 0);
+  next.nextAttemptMs = moment.atMs + delayMs;
+  next.nextAttemptWallMs = moment.wallMs + delayMs;
+}
+
+function park(
+  next: Status,
+  kind: OutcomeKind,
+  message: string,
+  sent: SentSync,
+  moment: Moment,
+): void {
+  next.lastError = { class: kind, message, wallMs: moment.wallMs };
+  next.parked = {
+    manifest: sent.manifest.digest,
+    class: kind,
+    message,
+    boot: next.boot,
+    agent: next.agent,
+  };
+}

@@ -1,0 +1,102 @@
+/**
+ * One sync with one host: body, headers, exchange, meaning.
+ *
+ * Whatever goes wrong before the first byte (contents that cannot be read, a permission that ended
+ * while they were) is this node's own trouble and says nothing about the host.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import { messageOf } from "../kernel/errors.ts";
+import { syncPath, type syncHeaders } from "../protocol/sync.ts";
+import type { View } from "../ring/view.ts";
+import { classifyExchange, outcome, type PushOutcome } from "./outcome.ts";
+import type { Flight, PushEntry } from "./push-entry.ts";
+import type { SyncBodies, SyncBody } from "./sync-body.ts";
+import type { Transport } from "./transport.ts";
+
+/** Who pushes; sent with every push. */
+export interface PushIdentity {
+  readonly cluster: string;
+  readonly node: string;
+  view(): View;
+}
+
+export interface SyncExchangePorts {
+  readonly clock: Clock;
+  readonly transport: Transport;
+  mayPush(): boolean;
+}
+
+type SyncHeader = (typeof syncHeaders)[keyof typeof syncHeaders];
+
+export class SyncExchange {
+  readonly #ports: SyncExchangePorts;
+  readonly #identity: PushIdentity;
+  readonly #bodies: SyncBodies;
+  readonly #options: { readonly deadlineMs: number; readonly sweepDeadlineMs: number };
+  #viewVersion = -1;
+  #viewText = "";
+
+  constructor(
+    ports: SyncExchangePorts,
+    identity: PushIdentity,
+    bodies: SyncBodies,
+    options: { readonly deadlineMs: number; readonly sweepDeadlineMs: number },
+  ) {
+    this.#ports = ports;
+    this.#identity = identity;
+    this.#bodies = bodies;
+    this.#options = options;
+  }
+
+  /** Never rejects. Notes in `flight` what was sent and when. */
+  async run(entry: PushEntry, flight: Flight): Promise<PushOutcome> {
+    const { clock, transport } = this.#ports;
+    let body: SyncBody;
+    try {
+      const rendered = this.#bodies.bodyFor(entry.status, flight.manifest);
+      body = rendered instanceof Promise ? await rendered : rendered;
+    } catch (error) {
+      flight.isUnsent = true;
+      return outcome("local", `contents cannot be read: ${messageOf(error)}`);
+    }
+    // Rendering may have taken a while: the permission may be gone.
+    if (!this.#ports.mayPush()) {
+      flight.isUnsent = true;
+      return outcome("local", "this node may not push now");
+    }
+    flight.form = body.form;
+    flight.startedMs = clock.monotonicMs();
+    const result = await transport.exchange({
+      origin: flight.address,
+      path: syncPath,
+      headers: this.#headers(entry, flight, body),
+      body: body.bytes,
+      deadlineMs: body.form === "full" ? this.#options.deadlineMs : this.#options.sweepDeadlineMs,
+    });
+    return classifyExchange(result, {
+      host: entry.id,
+      manifest: flight.manifest.digest,
+      form: body.form,
+    });
+  }
+
+  #headers(entry: PushEntry, flight: Flight, body: SyncBody): Record<string, string> {
+    const { cluster, node } = this.#identity;
+    const { version } = this.#identity.view();
+    if (version !== this.#viewVersion) {
+      this.#viewVersion = version;
+      this.#viewText = String(version);
+    }
+    // Literal keys in one fixed order: computed ones cost several times as much for each push.
+    const headers = {
+      "coxswain-cluster": cluster,
+      "coxswain-node": node,
+      "coxswain-view": this.#viewText,
+      "coxswain-host": entry.id,
+      "coxswain-fence": flight.fenceText,
+      "content-type": "application/json",
+      "accept-encoding": "identity",
+    } satisfies Record<SyncHeader, string> & Record<string, string>;
+    return body.isGzip ? { ...headers, "content-encoding": "gzip" } : headers;
+  }
+}
