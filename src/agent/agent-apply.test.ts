@@ -243,7 +243,7 @@ describe("drift", () => {
     expect(short.reply.configs).toEqual([
       {
         name: "a.conf",
-        result: "failed",
+        result: "unchanged",
         message: "/etc/app.conf was changed on this machine",
       },
     ]);

@@ -198,7 +198,8 @@ class Core implements AgentCore {
   async #acceptShort(accepted: DurableState): Promise<readonly Outcome[]> {
     const drifted = await this.#verify();
     const trouble = await this.#save(accepted);
-    if (trouble === undefined) return [...accepted.outcomes, ...drifted];
+    // What came of an earlier attempt says more than that the file differs.
+    if (trouble === undefined) return [...drifted, ...accepted.outcomes];
     return accepted.configs.map(({ name }) => failedBy(name, trouble));
   }
 
@@ -298,7 +299,10 @@ class Core implements AgentCore {
     return { ready, refused };
   }
 
-  /** Looks at every recorded config's file; returns those that are not as they were applied. */
+  /**
+   * Looks at every recorded config's file; returns those that are not as they were applied. They
+   * have no digest in the reply and the result `unchanged`: nothing was tried, so nothing failed.
+   */
   async #verify(): Promise<Outcome[]> {
     const verified = new Map<string, Digest>();
     const drifted: Outcome[] = [];
@@ -310,7 +314,7 @@ class Core implements AgentCore {
       }
       const { path } = targetOf(this.#options.targets, name);
       const what = now.kind === "unreadable" ? now.message : `${path} was changed on this machine`;
-      drifted.push({ name, result: "failed", message: what });
+      drifted.push({ name, result: "unchanged", message: what });
     }
     this.#verified = verified;
     return drifted;

@@ -4,16 +4,16 @@
  * Routes come from the table in routes.ts; this file adds what is not an operation on the cluster:
  * metrics, health, events and the description of the API itself.
  */
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Node } from "../node/node.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import { limits } from "../protocol/limits.ts";
 import { streamEvents } from "./event-stream.ts";
-import { createHttpServer } from "./http-server.ts";
-import { openapiDocument } from "./openapi.ts";
-import { Call, routes } from "./routes.ts";
+import { createHttpServer, watchMethods } from "./http-server.ts";
+import { openapiDocument, serviceRoutes } from "./openapi.ts";
+import { Call, routes, type Route } from "./routes.ts";
 
 export interface ApiServerPorts {
   /** Undefined until the node has been made. */
@@ -32,6 +32,7 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
     return node;
   };
   const server = createHttpServer(log);
+  const refuseOtherMethods = watchMethods(server);
   // Contents and imports are bytes until the operation looks at them.
   server.addContentTypeParser(
     ["application/octet-stream", "application/x-ndjson", "text/plain", "*"],
@@ -55,23 +56,17 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
         ...(route.query === undefined ? {} : { querystring: route.query }),
         ...(route.body === undefined ? {} : { body: route.body }),
       },
-      async handler(request, reply) {
-        if (route.bodyType !== undefined && !Buffer.isBuffer(request.body)) {
-          if (request.body !== undefined && request.body !== null) {
-            throw new CoxswainError(
-              "REQUEST_INVALID",
-              `Expected the body as ${route.bodyType}, got ${request.headers["content-type"]}`,
-            );
-          }
-        }
-        return route.handle(new Call(request, reply), ready().operations);
+      preValidation: async (request) => {
+        checkMediaType(route, request);
+        if (route.query !== undefined) request.query = typedQuery(route.query, request.query);
       },
+      handler: (request, reply) => route.handle(new Call(request, reply), ready().operations),
     });
   }
-  server.get("/v1/events", (request, reply) => {
-    streamEvents(ready().events, request, reply);
+  server.get("/v1/events", (_request, reply) => {
+    streamEvents(ready().events, reply);
   });
-  server.get("/openapi.json", () => openapiDocument(routes, version));
+  server.get("/openapi.json", () => openapiDocument([...routes, ...serviceRoutes], version));
   server.get("/metrics", async (_request, reply) => {
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
@@ -82,5 +77,32 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
     reply.status(readiness.isReady ? 200 : 503);
     return readiness;
   });
+  refuseOtherMethods();
   return server;
+}
+
+/** Anything but JSON arrives as bytes, whatever the route expects. Throws REQUEST_INVALID. */
+function checkMediaType({ body, bodyType }: Route, request: FastifyRequest): void {
+  if (request.body === undefined || request.body === null) return;
+  const isBytes = Buffer.isBuffer(request.body);
+  const isExpected = bodyType === undefined ? body === undefined || !isBytes : isBytes;
+  if (isExpected) return;
+  throw new CoxswainError(
+    "REQUEST_INVALID",
+    `Expected the body as ${bodyType ?? "application/json"}, got ${request.headers["content-type"]}`,
+  );
+}
+
+/** A query is text: numbers and flags are read here where the schema has them, and checked by it. */
+function typedQuery(schema: object, query: unknown): Record<string, unknown> {
+  const { properties = {} } = schema as { properties?: Record<string, { type?: string }> };
+  const typed = Object.entries(query as Record<string, unknown>).map(([name, text]) => {
+    const type = Object.hasOwn(properties, name) ? properties[name]?.type : undefined;
+    if (type === "integer" && typeof text === "string" && /^-?\d{1,15}$/.test(text)) {
+      return [name, Number(text)];
+    }
+    if (type === "boolean" && (text === "true" || text === "false")) return [name, text === "true"];
+    return [name, text];
+  });
+  return Object.fromEntries(typed) as Record<string, unknown>;
 }

@@ -1,15 +1,15 @@
 /** Server-sent events: the recent ones first, then each as it happens. */
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import type { EventLog, NodeEvent } from "../node/events.ts";
 
 const bufferedBytesMax = 1024 * 1024;
 const keepAliveEveryMs = 15_000;
 
 /**
- * Answers `request` with a stream that ends when either side closes. A reader too slow to keep up is
+ * Answers with a stream that ends when either side closes. A reader too slow to keep up is
  * cut off: it may connect again and starts with the recent events.
  */
-export function streamEvents(events: EventLog, request: FastifyRequest, reply: FastifyReply): void {
+export function streamEvents(events: EventLog, reply: FastifyReply): void {
   reply.hijack();
   const { raw } = reply;
   raw.writeHead(200, {
@@ -18,6 +18,8 @@ export function streamEvents(events: EventLog, request: FastifyRequest, reply: F
     connection: "keep-alive",
   });
   const send = (event: NodeEvent) => {
+    // Cut off, but not yet told so: writing on would be an error that nobody handles.
+    if (raw.destroyed) return;
     raw.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
     if (raw.writableLength > bufferedBytesMax) raw.destroy();
   };
@@ -25,7 +27,7 @@ export function streamEvents(events: EventLog, request: FastifyRequest, reply: F
   for (const event of events.recent()) send(event);
   const unsubscribe = events.subscribe(send);
   const keepAlive = setInterval(() => raw.write(": still here\n\n"), keepAliveEveryMs);
-  request.raw.on("close", () => {
+  raw.on("close", () => {
     clearInterval(keepAlive);
     unsubscribe();
   });

@@ -8,16 +8,17 @@ import type { FastifyInstance } from "fastify";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Node } from "../node/node.ts";
-import { peerPath, type PeerCalls } from "../node/peers.ts";
+import { memberPath, noMemberStatus, peerPath, type PeerCalls } from "../node/peers.ts";
 import { limits } from "../protocol/limits.ts";
 import { helloPath, helloSchema, syncHeaders } from "../protocol/sync.ts";
-import { createHttpServer } from "./http-server.ts";
+import { createHttpServer, watchMethods } from "./http-server.ts";
 
 const peerBodyBytesMax = limits.importBodyBytesMax;
 
 /** The fleet listener, ready to listen; `node()` is undefined until the node has been made. */
 export function createFleetServer(node: () => Node | undefined, log: Logger): FastifyInstance {
   const server = createHttpServer(log);
+  const refuseOtherMethods = watchMethods(server);
   const ready = (cluster: unknown): Node => {
     const current = node();
     if (current === undefined) throw new CoxswainError("NODE_NOT_READY", "The node is starting");
@@ -30,11 +31,22 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
     return current;
   };
   server.get("/healthz", () => ({ status: "ok" }));
+  server.get(memberPath, (_request, reply) =>
+    reply.status(node()?.isMember() === true ? 204 : noMemberStatus).send(),
+  );
   server.post(helloPath, async (request, reply) => {
     const current = ready(request.headers[syncHeaders.cluster]);
     const hello = helloSchema.safeParse(request.body);
     if (!hello.success) {
-      throw new CoxswainError("REQUEST_INVALID", `Expected a hello: ${hello.error.message}`);
+      const [issue] = hello.error.issues;
+      const field = ["body", ...(issue?.path ?? [])].join(".");
+      throw new CoxswainError(
+        "REQUEST_INVALID",
+        `Expected ${field} of a hello: ${issue?.message}`,
+        {
+          details: { field },
+        },
+      );
     }
     const outcome = await current.hello(hello.data);
     reply.status(outcome === "unknownHost" ? 404 : 202);
@@ -54,5 +66,6 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
   peerRoute("hosts");
   peerRoute("counts");
   peerRoute("addresses");
+  refuseOtherMethods();
   return server;
 }

@@ -14,7 +14,42 @@ export interface RouteDescription {
   readonly bodyType?: string;
   readonly status: number;
   readonly answer?: keyof typeof answerSchemas;
+  /** Media type of the answer where it is not JSON. */
+  readonly answerType?: string;
 }
+
+/** What the server answers besides the operations on the cluster. */
+export const serviceRoutes: readonly RouteDescription[] = [
+  {
+    method: "GET",
+    url: "/v1/events",
+    summary: "The recent events, then each as it happens (server-sent events)",
+    status: 200,
+    answerType: "text/event-stream",
+  },
+  { method: "GET", url: "/openapi.json", summary: "This document", status: 200 },
+  {
+    method: "GET",
+    url: "/metrics",
+    summary: "Metrics in the Prometheus text format",
+    status: 200,
+    answerType: "text/plain",
+  },
+  {
+    method: "GET",
+    url: "/healthz",
+    summary: "Whether the process serves requests",
+    status: 200,
+    answer: "Health",
+  },
+  {
+    method: "GET",
+    url: "/readyz",
+    summary: "Whether the node is a member and has loaded its share; 503 while it has not",
+    status: 200,
+    answer: "Readiness",
+  },
+];
 
 /** An OpenAPI 3.1 document of `routes`. */
 export function openapiDocument(routes: readonly RouteDescription[], version: string): object {
@@ -49,13 +84,7 @@ function operation(route: RouteDescription): object {
     responses: {
       [route.status]: {
         description: "done",
-        ...(route.answer === undefined
-          ? {}
-          : {
-              content: {
-                "application/json": { schema: { $ref: `#/components/schemas/${route.answer}` } },
-              },
-            }),
+        ...answerContent(route),
       },
       default: {
         description: "refused or failed; docs/errors.md lists the codes",
@@ -63,6 +92,14 @@ function operation(route: RouteDescription): object {
       },
     },
   };
+}
+
+function answerContent({ answer, answerType, status }: RouteDescription): object {
+  if (answer !== undefined) {
+    const schema = { $ref: `#/components/schemas/${answer}` };
+    return { content: { "application/json": { schema } } };
+  }
+  return status === 204 ? {} : { content: { [answerType ?? "application/json"]: { schema: {} } } };
 }
 
 function parameters(schema: object | undefined, place: "path" | "query"): object[] {

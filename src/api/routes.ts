@@ -15,6 +15,8 @@ export interface Route extends RouteDescription {
   readonly handle: (call: Call, operations: Operations) => unknown;
 }
 
+const actorCharsMax = 64;
+
 /** One request, as handlers see it. Validated before: the casts state what the schema proved. */
 export class Call {
   readonly request: FastifyRequest;
@@ -44,7 +46,9 @@ export class Call {
   /** Who does it, for the audit; the API has no authentication, so this is a courtesy. */
   get actor(): string {
     const header = this.request.headers["coxswain-actor"];
-    return typeof header === "string" && header !== "" ? header.slice(0, 64) : "api";
+    if (typeof header !== "string" || header === "") return "api";
+    // Names end up on terminals: no control characters (a header may hold tabs and C1 codes).
+    return header.slice(0, actorCharsMax).replaceAll(/\p{Cc}/gu, "?");
   }
 }
 
@@ -56,6 +60,7 @@ export const routes: readonly Route[] = [
     params: schemas.hostParams,
     body: schemas.hostBody,
     status: 200,
+    answer: "HostRecord",
     async handle(call, operations) {
       const result = await operations.putHost(call.param("id"), call.body(), call.actor);
       call.reply.status(result.outcome === "created" ? 201 : 200);
@@ -70,6 +75,7 @@ export const routes: readonly Route[] = [
     bodyType: "application/x-ndjson",
     bodyBytesMax: limits.importBodyBytesMax,
     status: 200,
+    answer: "ImportReport",
     async handle(call, operations) {
       const result = await operations.importHosts(call.body<Buffer>(), call.query(), call.actor);
       call.reply.status(result.failed === 0 ? 200 : 207);
@@ -82,6 +88,7 @@ export const routes: readonly Route[] = [
     summary: "List hosts by selector, reachability and sync state, in pages ordered by id",
     query: schemas.hostsQuery,
     status: 200,
+    answer: "HostPage",
     handle: (call, operations) => operations.listHosts(call.query()),
   },
   {
@@ -110,6 +117,7 @@ export const routes: readonly Route[] = [
     summary: "Ask the owner to sync the host now",
     params: schemas.hostParams,
     status: 202,
+    answer: "Nothing",
     async handle(call, operations) {
       await operations.syncHost(call.param("id"));
       call.reply.status(202);
@@ -123,6 +131,7 @@ export const routes: readonly Route[] = [
     params: schemas.pinParams,
     body: schemas.pinBody,
     status: 200,
+    answer: "HostRecord",
     handle: (call, operations) =>
       operations.pinHost(
         call.param("id"),
@@ -137,6 +146,7 @@ export const routes: readonly Route[] = [
     summary: "Take a pin away",
     params: schemas.pinParams,
     status: 200,
+    answer: "HostRecord",
     handle: (call, operations) =>
       operations.pinHost(call.param("id"), call.param("name"), undefined, call.actor),
   },
@@ -145,6 +155,7 @@ export const routes: readonly Route[] = [
     url: "/v1/configs",
     summary: "List configs",
     status: 200,
+    answer: "ConfigList",
     handle: (_call, operations) => operations.listConfigs(),
   },
   {
@@ -155,7 +166,7 @@ export const routes: readonly Route[] = [
     bodyType: "application/octet-stream",
     bodyBytesMax: limits.contentBytesMax,
     status: 201,
-    answer: "Release",
+    answer: "Published",
     async handle(call, operations) {
       const body = call.body<Buffer | undefined>() ?? Buffer.alloc(0);
       const release = await operations.putRelease(call.param("name"), body, call.actor);
@@ -169,6 +180,7 @@ export const routes: readonly Route[] = [
     summary: "List the releases of a config, newest first",
     params: schemas.configParams,
     status: 200,
+    answer: "ReleaseList",
     handle: (call, operations) => operations.listReleases(call.param("name")),
   },
   {
@@ -177,6 +189,7 @@ export const routes: readonly Route[] = [
     summary: "The content of one release",
     params: schemas.releaseParams,
     status: 200,
+    answerType: "application/octet-stream",
     async handle(call, operations) {
       const content = await operations.readRelease(call.param("name"), call.param("digest"));
       call.reply.type("application/octet-stream");
@@ -201,6 +214,7 @@ export const routes: readonly Route[] = [
     summary: "List rollouts, newest first",
     query: schemas.rolloutsQuery,
     status: 200,
+    answer: "RolloutList",
     handle: (call, operations) => operations.listRollouts(call.query<{ limit: number }>().limit),
   },
   {
@@ -237,6 +251,7 @@ export const routes: readonly Route[] = [
     url: "/v1/members",
     summary: "The members of the view and what each reports",
     status: 200,
+    answer: "Members",
     handle: (_call, operations) => operations.members(),
   },
   {
@@ -245,6 +260,7 @@ export const routes: readonly Route[] = [
     summary: "Who owns a host, or how the partitions are spread",
     query: schemas.placementQuery,
     status: 200,
+    answer: "Placement",
     handle: (call, operations) => operations.placement(call.query<{ host?: string }>().host),
   },
 ];

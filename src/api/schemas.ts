@@ -81,66 +81,179 @@ export const rolloutsQuery = object(
   [],
 );
 
+const texts = { type: "array", items: { type: "string" } } as const;
+const nullable = (schema: object) => ({ anyOf: [schema, { type: "null" }] });
+const anyText = { type: "string" } as const;
+const integer = { type: "integer" } as const;
+const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+const list = (items: object) => ({ type: "array", items }) as const;
+
 const counts = object({
-  total: { type: "integer" },
-  applied: { type: "integer" },
-  pending: { type: "integer" },
-  rejected: { type: "integer" },
-  unreachable: { type: "integer" },
-  neverSeen: { type: "integer" },
+  total: integer,
+  applied: integer,
+  pending: integer,
+  rejected: integer,
+  unreachable: integer,
+  neverSeen: integer,
 });
 
-/** Shapes of answers, for /openapi.json; answers are not validated against them. */
+const viewNumber = { generation: integer, version: integer };
+const heldConfig = object({ name: anyText, digest, result: anyText, message: anyText }, [
+  "name",
+  "result",
+]);
+const memberCore = {
+  slot: anyText,
+  incarnation: integer,
+  state: { type: "string", enum: ["active", "leaving"] },
+  url: anyText,
+  partitions: integer,
+  hosts: integer,
+};
+
+/** Shapes of answers, for /openapi.json; a test checks real answers against them. */
 export const answerSchemas = {
   Error: object({
-    error: object({
-      code: { type: "string" },
-      message: { type: "string" },
-      details: { type: "object" },
-    }),
+    error: object({ code: anyText, message: anyText, details: { type: "object" } }),
   }),
   Counts: counts,
-  Host: object({
-    id: { type: "string" },
-    address: { type: "string" },
-    labels,
-    pins: { type: "object" },
-    partition: { type: "integer" },
-    owner: { type: ["string", "null"] },
-    fence: { type: "string" },
-    desired: { type: "object" },
-    held: { type: ["object", "null"] },
-    sync: { type: "string" },
-    reachability: { type: "string" },
-    lastContact: { type: ["string", "null"] },
-    lastError: { type: ["object", "null"] },
-    nextAttempt: { type: ["string", "null"] },
-    state: { type: ["object", "null"] },
+  Problem: object({ class: anyText, message: anyText, count: integer, hosts: texts }),
+  /** Lists leave `state` and the `configs` out. */
+  Host: object(
+    {
+      id: anyText,
+      address: anyText,
+      labels,
+      pins: { type: "object", additionalProperties: digest },
+      partition: integer,
+      owner: nullable(anyText),
+      fence: anyText,
+      desired: object({ manifest: digest, configs: list(object({ name: anyText, digest })) }, [
+        "manifest",
+      ]),
+      held: nullable(object({ manifest: digest, configs: list(heldConfig) }, ["manifest"])),
+      sync: hostsQuery.properties["sync"] ?? anyText,
+      reachability: hostsQuery.properties["reachability"] ?? anyText,
+      lastContact: nullable(anyText),
+      lastError: nullable(object({ class: anyText, message: anyText, at: anyText })),
+      nextAttempt: nullable(anyText),
+      state: nullable({ type: "object" }),
+    },
+    [
+      "id",
+      "address",
+      "labels",
+      "pins",
+      "partition",
+      "owner",
+      "fence",
+      "desired",
+      "held",
+      "sync",
+      "reachability",
+      "lastContact",
+      "lastError",
+      "nextAttempt",
+    ],
+  ),
+  HostPage: object({ hosts: list(ref("Host")), next: nullable(anyText), missing: texts }),
+  HostRecord: object(
+    {
+      id: anyText,
+      revision: integer,
+      address: anyText,
+      mode: { type: "string", enum: ["dial"] },
+      labels,
+      pins: { type: "object", additionalProperties: digest },
+      partition: integer,
+      outcome: { type: "string", enum: ["created", "updated", "unchanged"] },
+    },
+    ["id", "revision", "address", "mode", "labels", "pins"],
+  ),
+  ImportReport: object({
+    created: integer,
+    updated: integer,
+    unchanged: integer,
+    failed: integer,
+    errors: list(
+      object({ line: integer, id: anyText, code: anyText, message: anyText }, [
+        "line",
+        "code",
+        "message",
+      ]),
+    ),
   }),
-  Release: object({
-    name: { type: "string" },
-    digest,
-    size: { type: "integer" },
-    author: { type: "string" },
-    at: { type: "string" },
+  Nothing: object({}),
+  ConfigList: object({
+    configs: list(
+      object({
+        name: anyText,
+        releases: integer,
+        latest: nullable(object({ digest, size: integer, at: anyText, author: anyText })),
+      }),
+    ),
   }),
-  Rollout: object({
-    id: { type: "string" },
-    config: { type: "string" },
-    digest: { type: ["string", "null"] },
-    selector: { type: "string" },
-    state: { type: "string", enum: ["running", "complete", "superseded", "undone"] },
-    author: { type: "string" },
-    at: { type: "string" },
-    counts,
-    problems: { type: "array" },
-    missing: { type: "array", items: { type: "string" } },
+  Published: object({ name: anyText, digest, size: integer, isNew: { type: "boolean" } }),
+  ReleaseList: object({
+    releases: list(object({ name: anyText, digest, size: integer, author: anyText, at: anyText })),
   }),
+  /** Lists leave `counts`, `problems` and `missing` out. */
+  Rollout: object(
+    {
+      id: anyText,
+      config: anyText,
+      digest: nullable(digest),
+      selector: anyText,
+      state: { type: "string", enum: ["running", "complete", "superseded", "undone"] },
+      author: anyText,
+      at: anyText,
+      undoes: anyText,
+      counts: ref("Counts"),
+      problems: list(ref("Problem")),
+      missing: texts,
+    },
+    ["id", "config", "digest", "selector", "state", "author", "at"],
+  ),
+  RolloutList: object({ rollouts: list(ref("Rollout")) }),
   Status: object({
-    cluster: { type: "object" },
-    node: { type: "object" },
-    view: { type: "object" },
-    hosts: counts,
-    missing: { type: "array", items: { type: "string" } },
+    cluster: object({ id: anyText, partitions: integer, version: anyText }),
+    node: object({ slot: anyText }),
+    view: object({ ...viewNumber, members: list(object(memberCore)) }),
+    hosts: ref("Counts"),
+    problems: list(ref("Problem")),
+    missing: texts,
+  }),
+  Members: object({
+    view: object(viewNumber),
+    members: list(
+      object({
+        ...memberCore,
+        fleetUrl: anyText,
+        weight: integer,
+        zone: anyText,
+        beat: nullable(integer),
+        viewSeen: nullable(object(viewNumber)),
+        placementHash: nullable(anyText),
+      }),
+    ),
+  }),
+  Placement: object(
+    {
+      view: object(viewNumber),
+      placementHash: anyText,
+      host: anyText,
+      partition: integer,
+      owner: nullable(anyText),
+      partitions: integer,
+      slots: list(object({ slot: anyText, partitions: integer })),
+    },
+    ["view", "placementHash"],
+  ),
+  Health: object({ status: anyText }),
+  Readiness: object({
+    isReady: { type: "boolean" },
+    member: anyText,
+    view: object(viewNumber),
+    isStoreReachable: { type: "boolean" },
   }),
 } as const;

@@ -49,9 +49,10 @@ export async function runCommand(
   return { code, stdout: textOf(stdout), stderr: textOf(stderr) };
 }
 
+const fixedSize = () => ({ columns: 100, rows: 30 });
+
 function outputOf(stream: PassThrough): TextOutput {
-  const size = () => ({ columns: 100, rows: 30 });
-  return { stream, isTerminal: false, hasColours: false, size };
+  return { stream, isTerminal: false, hasColours: false, size: fixedSize };
 }
 
 function textOf(stream: PassThrough): string {

@@ -96,4 +96,5 @@ process.once("uncaughtException", (error) => {
   process.exit(70);
 });
 process.exitCode = await runCli(process.argv.slice(2), context);
+process.off("disconnect", endWithParent);
 if (process.connected) process.disconnect();

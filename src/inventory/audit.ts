@@ -26,7 +26,7 @@ export async function appendAudit(
   entry: AuditEntry,
 ): Promise<WriteOutcome> {
   const { at, actor, action, target } = entry;
-  const details = JSON.stringify(entry.details).slice(0, detailsCharsMax);
+  const details = JSON.stringify(entry.details).slice(0, detailsCharsMax).toWellFormed();
   const key = keys.audit(at.slice(0, 7), `${at}#${randomId(random, 8)}`);
   try {
     return await store.put({ ...key, attributes: { at, actor, action, target, details } });

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { limits } from "../protocol/limits.ts";
 import { compileFleet } from "./desired.ts";
@@ -130,7 +130,7 @@ describe("desired state", () => {
             name,
             digest,
           ]);
-          expect(got).toEqual([...expected].toSorted());
+          expect(got).toEqual([...expected].toSorted(([left], [right]) => (left < right ? -1 : 1)));
         }
       }),
     );

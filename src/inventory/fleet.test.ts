@@ -62,7 +62,7 @@ describe("the fleet item", () => {
   ])("with %s is STORE_CORRUPT", async (_, change) => {
     const { fleets, store } = create();
     const attributes = { revision: 1, writer: "w", rules: packRules([rule("r", 1)]), ...change };
-    await store.put({ ...keys.fleet, attributes: attributes as never });
+    store.restore([{ ...keys.fleet, attributes }]);
     await expect(fleets.read()).rejects.toMatchObject({
       code: "STORE_CORRUPT",
       message: expect.stringContaining("cluster/fleet"),

@@ -114,9 +114,13 @@ export class HostStore {
     await this.partitions.next(partition);
   }
 
-  /** A partition whole, or an error: an empty answer means that the store says it is empty. */
-  async load(partition: number): Promise<LoadedPartition> {
-    const revision = await this.partitions.head(partition);
+  /**
+   * A partition whole, or an error: an empty answer means that the store says it is empty. Pass `head`
+   * where it has just been read; a partition whose head is 0 never had a host and is not read.
+   */
+  async load(partition: number, head?: number): Promise<LoadedPartition> {
+    const revision = head ?? (await this.partitions.head(partition));
+    if (revision === 0) return { revision, hosts: [], damaged: [] };
     const hosts: HostRecord[] = [];
     const damaged: { id: string; error: CoxswainError }[] = [];
     for (const item of await this.partitions.items(partition)) {

@@ -8,8 +8,7 @@
  * appears twice in one file is an error that names both lines. What breaks the structure of the file
  * (an open quote, bad YAML) ends it with an error: nothing after it can be trusted.
  */
-import { Readable } from "node:stream";
-import { CsvError, parse as parseCsv } from "csv-parse";
+import { CsvError, parse as parseCsv, type Parser } from "csv-parse";
 import { isMap, isSeq, LineCounter, parseDocument, type Document, type Node } from "yaml";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
@@ -136,42 +135,82 @@ async function* decoded(chunks: Chunks): AsyncGenerator<string> {
   yield decoder.decode();
 }
 
+/** A row and the line of its end. */
+interface CsvRow {
+  readonly line: number;
+  readonly cells: readonly string[];
+}
+
 async function* readCsv(chunks: Chunks): AsyncGenerator<RawLine> {
+  const rows: CsvRow[] = [];
+  const parser = createCsvParser(rows);
+  let header: readonly string[] | undefined;
+  try {
+    for await (const failure of parsed(chunks, parser)) {
+      for (const { line, cells } of rows.splice(0)) {
+        if (header !== undefined) {
+          yield { line, ...csvHost(header, cells) };
+          continue;
+        }
+        header = cells;
+        const wrong = headerError(cells);
+        if (wrong === undefined) continue;
+        yield { line, error: wrong };
+        return;
+      }
+      if (failure === undefined) continue;
+      const line = typeof failure["lines"] === "number" ? failure["lines"] : 1;
+      const rule = "well-formed CSV (nothing after this is read)";
+      yield { line, error: invalid(rule, failure.message) };
+      return;
+    }
+  } finally {
+    parser.destroy();
+  }
+}
+
+/**
+ * A parser that puts rows in `rows` as it finds them. Its own output would drop the rows it has not
+ * handed over yet when it meets broken quotes.
+ */
+function createCsvParser(rows: CsvRow[]): Parser {
   const parser = parseCsv({
     bom: true,
-    info: true,
     trim: true,
     skip_empty_lines: true,
     // Rows of the wrong length are reported here, with their line, instead of ending the file.
     relax_column_count: true,
     max_record_size: lineBytesMax,
+    on_record: (cells: string[], { lines }) => {
+      rows.push({ line: lines, cells });
+      return null;
+    },
   });
-  const source = Readable.from(decoded(chunks));
-  source.on("error", (error) => parser.destroy(error));
-  source.pipe(parser);
-  let header: string[] | undefined;
-  try {
-    for await (const row of parser) {
-      const { record, info } = row as { record: string[]; info: { lines: number } };
-      if (header !== undefined) {
-        yield { line: info.lines, ...csvHost(header, record) };
-        continue;
-      }
-      header = record;
-      const wrong = headerError(record);
-      if (wrong !== undefined) {
-        yield { line: info.lines, error: wrong };
-        return;
-      }
-    }
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    const line = typeof error["lines"] === "number" ? error["lines"] : 1;
-    yield { line, error: invalid("well-formed CSV (nothing after this is read)", error.message) };
-  } finally {
-    source.destroy();
-    parser.destroy();
+  // Every failure is also handed to the callback of the write that met it.
+  parser.on("error", () => {});
+  return parser;
+}
+
+/** Feeds the parser; a turn after each chunk and after the end, with the failure that ends it. */
+async function* parsed(chunks: Chunks, parser: Parser): AsyncGenerator<CsvError | undefined> {
+  for await (const chunk of decoded(chunks)) {
+    const failure = await settled((done) => parser.write(chunk, done));
+    yield failure;
+    if (failure !== undefined) return;
   }
+  yield await settled((done) => parser.end(done));
+}
+
+function settled(
+  call: (done: (error?: Error | null) => void) => void,
+): Promise<CsvError | undefined> {
+  return new Promise((resolve, reject) => {
+    call((error) => {
+      if (error === undefined || error === null) resolve(undefined);
+      else if (error instanceof CsvError) resolve(error);
+      else reject(error);
+    });
+  });
 }
 
 function headerError(header: readonly string[]): CoxswainError | undefined {

@@ -64,6 +64,7 @@ describe("lines that fail", () => {
         attributes,
       })),
     );
+    await hosts.partitions.next(0);
     expect(words(await importHosts(hosts, lines(4), update))).toEqual([
       "created",
       "created",
@@ -74,6 +75,7 @@ describe("lines that fail", () => {
 
   it("are all of a partition that cannot be read, and no others", async () => {
     const { hosts, store } = create(2);
+    await hosts.partitions.next(1);
     store.faults = failCalls((call, { pk }) => call === "query" && pk === "part#1", 1);
     expect(words(await importHosts(hosts, lines(4), update))).toEqual([
       "created",

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../kernel/random.ts";
 import { limits } from "../protocol/limits.ts";
@@ -291,6 +291,20 @@ describe("undoing a rollout", () => {
     await expect(rollouts.undo(id, by)).rejects.toMatchObject({ code: "ROLLOUT_SUPERSEDED" });
     expect(await held({})).toBe(newer);
     expect(await rollouts.list(10)).toHaveLength(2);
+    expect(store.dump().filter(({ pk }) => pk === "rollout")).toHaveLength(2);
+  });
+
+  it("that dies before the rules changed stays unseen, whoever took its revision", async () => {
+    const { start, rollouts, store } = create();
+    const { id } = await start("c", "1", "*");
+    store.faults = failCalls(isFleetWrite, 1);
+    await expect(rollouts.undo(id, by)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(await states(rollouts)).toEqual([[id, "active"]]);
+    const newer = await start("c", "2", "*");
+    expect(await states(rollouts)).toEqual([
+      [newer.id, "active"],
+      [id, "superseded"],
+    ]);
   });
 
   it("of everything, newest first, gives back every earlier state on the way", async () => {

@@ -139,7 +139,12 @@ export class Rollouts {
     const fleet = await this.#fleets.change(async (current, revision) => {
       // One id for all tries: a lost race rewrites the record instead of leaving one behind.
       if (id === "") id = `${idPrefix(revision)}-${randomId(this.#random, 8)}`;
-      last = draftOf(current, revision, id);
+      try {
+        last = draftOf(current, revision, id);
+      } catch (error) {
+        if (last !== undefined) await this.#forget(id);
+        throw error;
+      }
       await this.#write({ ...last, id, state: "starting" });
       return patchOf(last);
     });
@@ -157,6 +162,13 @@ export class Rollouts {
   async #write(rollout: StoredRollout): Promise<void> {
     const item = { ...keys.rollout(rollout.id), attributes: encodeRollout(rollout) };
     await writeUntilAnswered(`rollout ${rollout.id}`, () => this.#store.put(item));
+  }
+
+  /** Drops the record of a try that lost its race and is now refused: its write cannot land any more. */
+  async #forget(id: string): Promise<void> {
+    await this.#store
+      .delete(keys.rollout(id), [{ kind: "equal", attribute: "state", value: "starting" }])
+      .catch(ignoreStoreError);
   }
 
   async #stored(id: string): Promise<StoredRollout | undefined> {

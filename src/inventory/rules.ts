@@ -59,8 +59,8 @@ export function patchedRules(fleet: Fleet, patch: Patch): Rule[] {
 
 /**
  * True while the patch is what the rules say: all it added is there, nothing it dropped has come
- * back and, where it added nothing, no later rule has replaced what it dropped. Only then can it be
- * undone. False before the patch has landed, too.
+ * back and, where it added nothing, no other rule has since replaced what it dropped (one with its own
+ * revision won the race against it). Only then can it be undone. False before it has landed, too.
  */
 export function isInPlace(patch: Patch, fleet: Fleet): boolean {
   if (fleet.revision < patch.revision) return false;
@@ -70,7 +70,7 @@ export function isInPlace(patch: Patch, fleet: Fleet): boolean {
   return !patch.superseded.some((dropped) =>
     fleet.rules.some(
       (rule) =>
-        rule.config === dropped.config && rule.revision > patch.revision && covers(rule, dropped),
+        rule.config === dropped.config && rule.revision >= patch.revision && covers(rule, dropped),
     ),
   );
 }

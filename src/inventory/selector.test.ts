@@ -1,6 +1,6 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { CoxswainError } from "../kernel/errors.ts";
+import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { formatSelector, matches, parseSelector, type Selector } from "./selector.ts";
 
@@ -24,7 +24,9 @@ function write({ key: name, operator, values, space }: NaiveTerm): string {
     case "in":
     case "notin":
       return `${name} ${operator}${space}${list}${space}`;
-    default:
+    case "=":
+    case "==":
+    case "!=":
       return `${name}${space}${operator}${space}${values[0]}`;
   }
 }
@@ -48,7 +50,8 @@ function naive(
       return !hasOne(values);
     case "!=":
       return !hasOne(values.slice(0, 1));
-    default:
+    case "=":
+    case "==":
       return hasOne(values.slice(0, 1));
   }
 }
@@ -62,6 +65,8 @@ function errorOf(text: string): CoxswainError {
   }
   throw new Error(`${text} was accepted`);
 }
+
+const manyTerms = (count: number) => Array.from({ length: count }, (_, at) => `k${at}`).join(",");
 
 describe("bad selectors", () => {
   it.each([
@@ -93,9 +98,8 @@ describe("bad selectors", () => {
   });
 
   it("are refused beyond the number of terms and of characters", () => {
-    const terms = (count: number) => Array.from({ length: count }, (_, at) => `k${at}`).join(",");
-    expect(parseSelector(terms(limits.selectorTermsMax))).toHaveLength(limits.selectorTermsMax);
-    expect(errorOf(terms(limits.selectorTermsMax + 1)).message).toContain("at most 16 terms");
+    expect(parseSelector(manyTerms(limits.selectorTermsMax))).toHaveLength(limits.selectorTermsMax);
+    expect(errorOf(manyTerms(limits.selectorTermsMax + 1)).message).toContain("at most 16 terms");
     expect(errorOf("a".repeat(limits.selectorCharsMax + 1)).message).toContain("got 1025");
   });
 
@@ -173,12 +177,15 @@ describe("selectors", () => {
   it("never fail in another way than SELECTOR_INVALID", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[a-c!=(), ]{0,20}$/)), (text) => {
+        let outcome: unknown;
         try {
           const selector = parseSelector(text);
-          expect(parseSelector(formatSelector(selector))).toEqual(selector);
+          outcome =
+            formatSelector(parseSelector(formatSelector(selector))) === formatSelector(selector);
         } catch (error) {
-          expect(error).toMatchObject({ code: "SELECTOR_INVALID" });
+          outcome = isCoxswainError(error, "SELECTOR_INVALID");
         }
+        expect(outcome).toBe(true);
       }),
       { numRuns: 1_000 },
     );

@@ -143,6 +143,20 @@ describe("the quiet period", () => {
     }
   });
 
+  it("is not lengthened by rows that the dead left behind", () => {
+    const rows = [{ slot: "a" }, joiner, { ...joiner, slot: "c", is: "stale" as const }];
+    const first = fold(buildSituation(rows), initialFold, options, 0);
+    const second = fold(buildSituation(rows), first.state, options, options.joinQuietMs);
+    expect(second.proposal?.changes).toEqual([{ slot: "b", reason: "join" }]);
+  });
+
+  it("waits for a row that may yet move", () => {
+    const rows = [{ slot: "a" }, joiner, { ...joiner, slot: "c", is: "unproven" as const }];
+    const first = fold(buildSituation(rows), initialFold, options, 0);
+    const second = fold(buildSituation(rows), first.state, options, options.joinQuietMs);
+    expect(second.proposal).toBeUndefined();
+  });
+
   it("does not hold up an eviction", () => {
     const evicted = buildSituation([{ slot: "a" }, { slot: "b", evicting: "1:10", is: "silent" }]);
     expect(fold(evicted, initialFold, options, 0).proposal?.changes).toEqual([

@@ -22,7 +22,7 @@ export interface FoldState {
   readonly turn: Turn | undefined;
 }
 
-export type ChangeReason = "evict" | "drop" | "leave" | "join" | "restart";
+type ChangeReason = "evict" | "drop" | "leave" | "join" | "restart";
 
 export interface Change {
   readonly slot: string;
@@ -69,7 +69,7 @@ export function fold(
 }
 
 /** True where `seen` is at least `view`. */
-export function hasReached(seen: ViewNumber | null, view: ViewNumber): boolean {
+function hasReached(seen: ViewNumber | null, view: ViewNumber): boolean {
   if (seen === null) return false;
   if (seen.generation !== view.generation) return seen.generation > view.generation;
   return seen.version >= view.version;

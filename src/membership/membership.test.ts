@@ -133,6 +133,10 @@ describe("the stored view", () => {
         expect(await cluster.store.get(keys.member(slot))).toBeDefined();
       }
     }
+    // Nothing is decided on such a view: not even the dead are marked.
+    cluster.node("c").kill();
+    await cluster.clock.advance(30_000);
+    expect((await cluster.store.get(keys.member("c")))?.attributes["evicting"]).toBeUndefined();
     expect((await readView(cluster.store))?.version).toBe(0);
     await cluster.stop();
   });
@@ -147,6 +151,55 @@ describe("the stored view", () => {
     expect(await cluster.node("a").gauge("coxswain_member_items_corrupt")).toBe(1);
     await cluster.store.delete(keys.member("c"));
     await cluster.until(async () => (await cluster.storedSlots()).join() === "a,b", 10_000);
+    await cluster.stop();
+  });
+});
+
+describe("hints", () => {
+  it("start a round at once, but no more than ten a second", async () => {
+    const cluster = new TestCluster();
+    await cluster.form(["a"]);
+    let readsCount = 0;
+    cluster.store.faults = { before: (call) => void (readsCount += call === "query" ? 1 : 0) };
+    cluster.node("a").membership.wake();
+    await cluster.clock.advance(100);
+    expect(readsCount).toBe(1);
+    for (let index = 0; index < 100; index++) {
+      cluster.node("a").membership.wake();
+      await cluster.clock.advance(10);
+    }
+    expect(readsCount).toBeGreaterThanOrEqual(9);
+    expect(readsCount).toBeLessThanOrEqual(12);
+    await cluster.stop();
+  });
+
+  it("follow a suspicion, before anybody has marked the silent member", async () => {
+    const cluster = new TestCluster();
+    await cluster.form(three);
+    const before = cluster.hintCount;
+    cluster.store.faults = {
+      before: (call, key) => {
+        if (call === "update" && key.sk === "c") throw unavailable();
+      },
+    };
+    await cluster.clock.advance(3_000);
+    expect(cluster.hintCount).toBe(before);
+    cluster.node("c").kill();
+    await cluster.clock.advance(6_000);
+    expect(cluster.hintCount).toBeGreaterThan(before);
+    expect(await cluster.storedSlots()).toEqual(three);
+    await cluster.stop();
+  });
+
+  it("do not pile up probes of an address that does not answer", async () => {
+    const cluster = new TestCluster();
+    await cluster.form(["a", "b"]);
+    cluster.node("b").freeze();
+    for (let index = 0; index < 45; index++) {
+      cluster.node("a").membership.wake();
+      await cluster.clock.advance(100);
+    }
+    expect(cluster.probesCountMax).toBe(1);
     await cluster.stop();
   });
 });

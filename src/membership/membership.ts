@@ -29,8 +29,6 @@ import { findSelf } from "./situation.ts";
 import { measureSnapshot, type MemberStatus, type MembershipSnapshot } from "./snapshot.ts";
 import { readView } from "./view-store.ts";
 
-export type { MembershipSnapshot } from "./snapshot.ts";
-
 export interface MembershipPorts {
   readonly store: Store;
   readonly clock: Clock;

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { CoxswainError } from "../kernel/errors.ts";
 import { keys } from "../store/store.ts";
+import { markMember } from "./mark.ts";
+import { decodeMember } from "./member.ts";
 import { TestCluster } from "./test-cluster.ts";
 
 const three = ["a", "b", "c"];
@@ -159,6 +161,35 @@ describe("a paused member", () => {
     await cluster.clock.advance(10_000);
     expect(await cluster.storedVersion()).toBe(version);
     expect(node.status).toBe("active");
+    await cluster.stop();
+  });
+
+  it("does not push while it is marked, though the view still holds it", async () => {
+    const cluster = new TestCluster();
+    await cluster.form(three);
+    const node = cluster.node("c");
+    const mark = async () => {
+      const item = await cluster.store.get(keys.member("c"));
+      if (item === undefined) throw new Error("No item");
+      await markMember(cluster.store, decodeMember(item));
+    };
+    // A second mark soon after the first, so that the next registration has to wait.
+    await mark();
+    await cluster.clock.advance(4_000);
+    expect(node.status).toBe("active");
+    expect(node.membership.mayPush()).toBe(true);
+    cluster.store.faults = {
+      before: (call, key) => {
+        if (call === "put" && key.sk === "view") throw unavailable();
+      },
+    };
+    await mark();
+    await cluster.clock.advance(1_300);
+    expect(await cluster.storedSlots()).toEqual(three);
+    expect(node.membership.mayPush()).toBe(false);
+    cluster.store.faults = {};
+    await cluster.clock.advance(12_000);
+    expect(node.membership.mayPush()).toBe(true);
     await cluster.stop();
   });
 

@@ -191,6 +191,11 @@ export class TestCluster {
   /** Offset of each node's wall clock, by slot. */
   readonly wallOffsetsMs: ReadonlyMap<string, number>;
   latencyMs = 10;
+  /** Hints sent so far, by all nodes. */
+  hintCount = 0;
+  /** Probes under way, by address asked, and the most there ever were at once of one. */
+  readonly #probesCount = new Map<string, number>();
+  probesCountMax = 0;
   /** One line for every change of what a node sees. */
   readonly transcript: string[] = [];
   readonly #seed: string;
@@ -255,17 +260,27 @@ export class TestCluster {
   }
 
   async probe(url: string, clock: Clock): Promise<"answered" | "refused" | "unknown"> {
+    const count = (this.#probesCount.get(url) ?? 0) + 1;
+    this.#probesCount.set(url, count);
+    this.probesCountMax = Math.max(this.probesCountMax, count);
     await clock.sleep(1);
+    const answer = await this.#answer(url, clock);
+    this.#probesCount.set(url, (this.#probesCount.get(url) ?? 0) - 1);
+    return answer;
+  }
+
+  async #answer(url: string, clock: Clock): Promise<"answered" | "refused" | "unknown"> {
     const target = [...this.nodes.values()].find((node) => urlOf(node.slot) === url);
     if (target === undefined || !target.isListening || target.clock.state === "gone") {
       return "refused";
     }
     if (target.clock.state === "running") return "answered";
-    await clock.sleep(this.options.probeTimeoutMs);
+    await clock.sleep(this.options.probeTimeoutMs - 10);
     return "unknown";
   }
 
   hint(urls: readonly string[]): void {
+    this.hintCount++;
     for (const node of this.nodes.values()) {
       if (!urls.includes(urlOf(node.slot))) continue;
       if (node.clock.state === "running") node.membership.wake();

@@ -11,8 +11,10 @@ import type { HostId } from "../inventory/host.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
+import { digestPattern } from "../protocol/limits.ts";
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import { reachabilities } from "../push/host-status.ts";
+import { outcomePolicies } from "../push/outcome.ts";
 import type { Pusher } from "../push/pusher.ts";
 import type { Store } from "../store/store.ts";
 import type { Checkpoints, Slice } from "./slice.ts";
@@ -90,13 +92,34 @@ export class Checkpointer implements Checkpoints {
   }
 }
 
-/** Throws on what no version has written. */
+/**
+ * Throws on what this version would not write: another one's checkpoint costs pushes, while a
+ * half-understood one would stop the load of its partition.
+ */
 export function parseHostCheckpoint(value: unknown): HostCheckpoint {
   const entry = Object(value) as Partial<HostCheckpoint>;
   const isEntry =
     typeof entry.id === "string" &&
-    typeof entry.failures === "number" &&
-    reachabilities.some((reachability) => reachability === entry.reachability);
+    Number.isSafeInteger(entry.failures) &&
+    reachabilities.some((reachability) => reachability === entry.reachability) &&
+    (entry.manifest === undefined || digestPattern.test(entry.manifest)) &&
+    (entry.fence === undefined || typeof entry.fence === "string") &&
+    (entry.lastContactAt === undefined || isWallMs(entry.lastContactAt)) &&
+    (entry.error === undefined || (isTrouble(entry.error) && isWallMs(entry.error.wallMs))) &&
+    (entry.parked === undefined || isTrouble(entry.parked)) &&
+    (entry.problems === undefined || Array.isArray(entry.problems));
   if (!isEntry) throw new Error(`not a host's checkpoint: ${JSON.stringify(value)?.slice(0, 100)}`);
   return entry as HostCheckpoint;
+}
+
+function isTrouble(value: unknown): boolean {
+  const { class: kind, message } = Object(value) as { class?: unknown; message?: unknown };
+  return (
+    typeof kind === "string" && Object.hasOwn(outcomePolicies, kind) && typeof message === "string"
+  );
+}
+
+/** People's time; beyond this range `Date` has no text for it. */
+function isWallMs(value: unknown): boolean {
+  return typeof value === "number" && Math.abs(value) <= 8.64e15;
 }

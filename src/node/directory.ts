@@ -82,9 +82,10 @@ export class Directory {
   async takenAddresses(hosts: readonly HostAddress[]): Promise<TakenAddress[]> {
     const { slice, local } = this.#ports;
     const taken = takenAddresses(hosts, slice.servedPartitions(), local);
+    const ask = { hosts: hosts.map(({ id, address }) => ({ id, address })) };
     await forEachBounded(this.#others(), asksAtOnce, async ({ fleetUrl }) => {
       try {
-        const answer = await this.#ports.peers.call(fleetUrl, "addresses", { hosts }, askTimeoutMs);
+        const answer = await this.#ports.peers.call(fleetUrl, "addresses", ask, askTimeoutMs);
         taken.push(...answer.taken);
       } catch (error) {
         // See above: a peer that does not answer does not block registrations.

@@ -9,6 +9,7 @@ import { formatFence, type Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HostStatus } from "../push/host-status.ts";
 import { configClassOf, syncClassOf, type SyncClass } from "../push/sync-class.ts";
+import { fingerprint } from "./fingerprint.ts";
 import type { Counts, HeldView, HostView, Problem } from "./peers.ts";
 
 /** One host with everything the node that answers for it knows. */
@@ -153,17 +154,22 @@ export class Tally {
   }
 
   #addProblem(problem: Problem): void {
-    const key = `${problem.class} ${problem.message}`;
+    const key = `${problem.class} ${fingerprint(problem.message)}`;
     const known = this.#problems.get(key);
     if (known === undefined && this.#problems.size >= 10 * problemsMax) return;
     const hosts = [...(known?.hosts ?? []), ...problem.hosts].toSorted();
     this.#problems.set(key, {
       class: problem.class,
-      message: problem.message,
+      message: smaller(known?.message, problem.message),
       count: (known?.count ?? 0) + problem.count,
       hosts: hosts.slice(0, hostsPerProblemMax),
     });
   }
+}
+
+/** One message stands for its like: always the same one, whoever answered first. */
+function smaller(known: string | undefined, message: string): string {
+  return known !== undefined && known < message ? known : message;
 }
 
 function problemOf(host: KnownHost, scope: RolloutScope | undefined): Problem | undefined {

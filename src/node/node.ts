@@ -236,6 +236,12 @@ export class Node {
     }
   }
 
+  /** True from joining until the node has left or was replaced. */
+  isMember(): boolean {
+    const { status } = this.#membership.snapshot().self;
+    return status === "active" || status === "leaving";
+  }
+
   readiness(): Readiness {
     const { self, view, isStoreReachable } = this.#membership.snapshot();
     return {

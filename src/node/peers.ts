@@ -127,10 +127,17 @@ export interface Peers {
     ask: PeerCalls[Name]["ask"],
     timeoutMs: number,
   ): Promise<PeerCalls[Name]["answer"]>;
-  /** Whether anything listens at `fleetUrl`: the second witness of a silent member. */
+  /**
+   * Whether a member lives at `fleetUrl`: the second witness of a silent one. `refused`: nothing listens
+   * there, or a process that has not joined yet, such as the successor that asks.
+   */
   probe(fleetUrl: string, timeoutMs: number): Promise<"answered" | "refused" | "unknown">;
   close(): Promise<void>;
 }
+
+/** Answers 204 where a member lives, and `noMemberStatus` where a process that has not joined does. */
+export const memberPath = "/coxswain/v1/peer/member";
+export const noMemberStatus = 503;
 
 export const peerPath = (name: string): string => `/coxswain/v1/peer/${name}`;
 
@@ -172,12 +179,12 @@ export function createHttpPeers(cluster: string): Peers {
     },
     async probe(fleetUrl, timeoutMs) {
       try {
-        const reply = await request(`${fleetUrl}/healthz`, {
+        const reply = await request(fleetUrl + memberPath, {
           dispatcher,
           signal: AbortSignal.timeout(timeoutMs),
         });
         await reply.body.dump();
-        return "answered";
+        return reply.statusCode === noMemberStatus ? "refused" : "answered";
       } catch (error) {
         // Only a refusal proves that no process listens; silence may be the network's or our own.
         return isRefusal(error) ? "refused" : "unknown";

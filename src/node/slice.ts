@@ -9,7 +9,7 @@
  * the store's own answer. A failed read changes nothing.
  */
 import type { Clock } from "../kernel/clock.ts";
-import { messageOf } from "../kernel/errors.ts";
+import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import { compileFleet, type Desired } from "../inventory/desired.ts";
 import type { FleetStore } from "../inventory/fleet.ts";
@@ -224,11 +224,14 @@ export class Slice {
 
   async #loadAll(partitions: readonly number[], isSuperseded: () => boolean): Promise<boolean> {
     let failure: unknown;
+    const heads = await this.#headsOf(partitions);
+    if (heads === undefined) return false;
     await forEachBounded(partitions, loadsAtOnce, async (partition) => {
       if (failure !== undefined || isSuperseded()) return;
       try {
-        await this.#load(partition);
+        await this.#load(partition, heads.get(partition));
       } catch (error) {
+        if (!isCoxswainError(error)) throw error;
         failure ??= error;
       }
     });
@@ -240,9 +243,20 @@ export class Slice {
     return false;
   }
 
-  async #load(partition: number): Promise<void> {
-    const loaded = await this.#ports.hosts.load(partition);
-    const isNew = !this.#served.has(partition);
+  /** One read for a hundred partitions: most of a small fleet's are empty and need no other. */
+  async #headsOf(partitions: readonly number[]): Promise<Map<number, number> | undefined> {
+    try {
+      return await this.#ports.hosts.heads(partitions);
+    } catch (error) {
+      if (!isCoxswainError(error)) throw error;
+      this.#ports.log.warn({ err: error.message }, "partitions cannot be loaded; trying again");
+      return undefined;
+    }
+  }
+
+  async #load(partition: number, head?: number): Promise<void> {
+    const loaded = await this.#ports.hosts.load(partition, head);
+    const isNew = !this.#served.has(partition) && loaded.hosts.length > 0;
     const known = isNew ? await this.#ports.checkpoints.read(partition) : undefined;
     const current = this.#served.get(partition);
     if (current === undefined && !this.#wanted.has(partition)) return;

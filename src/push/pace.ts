@@ -28,6 +28,10 @@ const burstMs = 50;
 /** Never below this, however slow replies are. */
 const inFlightFloor = 4;
 const decreaseRatio = 0.7;
+/** A token short of this much is there: sums of fractions do not meet whole numbers. */
+const tokenEpsilon = 1e-9;
+/** No timer is set for less, so that rounding never makes a loop look twice at one moment. */
+const waitMinMs = 0.1;
 /** Part of the pace that remains while this node suspects itself. */
 const slowRatio = 0.1;
 
@@ -149,7 +153,7 @@ class Bucket {
 
   has(atMs: number): boolean {
     this.#refill(atMs);
-    return this.#tokens >= 1;
+    return this.#tokens >= 1 - tokenEpsilon;
   }
 
   take(): void {
@@ -157,9 +161,9 @@ class Bucket {
   }
 
   readyAtMs(atMs: number): number {
-    this.#refill(atMs);
-    if (this.#tokens >= 1) return atMs;
-    return atMs + ((1 - this.#tokens) * 1_000) / (this.#perSecond * this.#scale);
+    if (this.has(atMs)) return atMs;
+    const waitMs = ((1 - this.#tokens) * 1_000) / (this.#perSecond * this.#scale);
+    return atMs + Math.max(waitMinMs, waitMs);
   }
 
   #refill(atMs: number): void {

@@ -48,16 +48,21 @@ export function backoffMs(
   return draw * Math.min(policy.capMs, policy.baseMs * 2 ** Math.min(attempts, 30));
 }
 
-/**
- * The host after one push. `isVerdictHeld` keeps a failure from counting while this node suspects
- * itself; `draw` in [0, 1) spreads the next try.
- */
+export interface OutcomeContext {
+  readonly rules: StatusRules;
+  /** In [0, 1); spreads the next try. */
+  readonly draw: number;
+  /** This node suspects itself: a failure counts neither against the host nor for its backoff. */
+  readonly isVerdictHeld: boolean;
+}
+
+/** The host after one push. */
 export function afterOutcome(
   status: HostStatus,
   pushed: PushOutcome,
   sent: SentSync,
   moment: Moment,
-  context: { readonly rules: StatusRules; readonly draw: number; readonly isVerdictHeld: boolean },
+  context: OutcomeContext,
 ): HostStatus {
   const policy = outcomePolicies[pushed.kind];
   const next = copyOf(status);
@@ -76,7 +81,7 @@ export function afterOutcome(
   if (policy.retry === "none") {
     if (pushed.kind === "synced") next.parked = undefined;
     if (pushed.kind !== "missing" || next.parked === undefined) succeed(next);
-  } else fail(next, status, pushed, policy, sent, moment, context.draw);
+  } else fail(next, pushed, sent, moment, context);
   return next;
 }
 
@@ -222,15 +227,15 @@ function succeed(next: Status): void {
 
 function fail(
   next: Status,
-  before: HostStatus,
   pushed: PushOutcome,
-  policy: OutcomePolicy,
   sent: SentSync,
   moment: Moment,
-  draw: number,
+  context: OutcomeContext,
 ): void {
-  const isRepeated = before.lastError?.class === pushed.kind && before.attempts > 0;
-  next.attempts = before.attempts + 1;
+  const policy = outcomePolicies[pushed.kind];
+  const { attempts, lastError } = next;
+  const isRepeated = lastError?.class === pushed.kind && attempts > 0;
+  if (!context.isVerdictHeld) next.attempts++;
   if (policy.retry === "park" || (policy.retry === "onceThenPark" && isRepeated)) {
     park(next, pushed.kind, pushed.message, sent, moment);
     return;
@@ -239,7 +244,7 @@ function fail(
   const delayMs =
     policy.retry === "onceThenPark"
       ? policy.baseMs
-      : Math.max(backoffMs(policy, before.attempts, draw), pushed.retryAfterMs ?? 0);
+      : Math.max(backoffMs(policy, attempts, context.draw), pushed.retryAfterMs ?? 0);
   next.nextAttemptMs = moment.atMs + delayMs;
   next.nextAttemptWallMs = moment.wallMs + delayMs;
 }

@@ -59,7 +59,7 @@ export interface SyncBodyOptions {
 
 const gzipFromBytes = 1024;
 /** Above this, compression leaves the event loop's thread: beats must not wait for it. */
-const gzipAsideFromBytes = 64 * 1024;
+const gzipAsideFromBytes = 256 * 1024;
 /** Room for the list of configs itself. */
 const contentBytesMax = limits.syncRequestBytesMax - 256 * 1024;
 const gzipAside = promisify(gzip);

@@ -49,35 +49,45 @@ export class SyncExchange {
   }
 
   /** Never rejects. Notes in `flight` what was sent and when. */
-  async run(entry: PushEntry, flight: Flight): Promise<PushOutcome> {
-    const { clock, transport } = this.#ports;
+  run(entry: PushEntry, flight: Flight): Promise<PushOutcome> {
+    const body = this.#bodies.bodyFor(entry.status, flight.manifest);
+    return body instanceof Promise
+      ? this.#sendWhenReady(entry, flight, body)
+      : this.#send(entry, flight, body);
+  }
+
+  async #sendWhenReady(
+    entry: PushEntry,
+    flight: Flight,
+    rendering: Promise<SyncBody>,
+  ): Promise<PushOutcome> {
     let body: SyncBody;
     try {
-      const rendered = this.#bodies.bodyFor(entry.status, flight.manifest);
-      body = rendered instanceof Promise ? await rendered : rendered;
+      body = await rendering;
     } catch (error) {
       flight.isUnsent = true;
       return outcome("local", `contents cannot be read: ${messageOf(error)}`);
     }
     // Rendering may have taken a while: the permission may be gone.
-    if (!this.#ports.mayPush()) {
-      flight.isUnsent = true;
-      return outcome("local", "this node may not push now");
-    }
+    if (this.#ports.mayPush()) return this.#send(entry, flight, body);
+    flight.isUnsent = true;
+    return outcome("local", "this node may not push now");
+  }
+
+  #send(entry: PushEntry, flight: Flight, body: SyncBody): Promise<PushOutcome> {
+    const { clock, transport } = this.#ports;
+    const { deadlineMs, sweepDeadlineMs } = this.#options;
     flight.form = body.form;
     flight.startedMs = clock.monotonicMs();
-    const result = await transport.exchange({
+    const exchange = transport.exchange({
       origin: flight.address,
       path: syncPath,
       headers: this.#headers(entry, flight, body),
       body: body.bytes,
-      deadlineMs: body.form === "full" ? this.#options.deadlineMs : this.#options.sweepDeadlineMs,
+      deadlineMs: body.form === "full" ? deadlineMs : sweepDeadlineMs,
     });
-    return classifyExchange(result, {
-      host: entry.id,
-      manifest: flight.manifest.digest,
-      form: body.form,
-    });
+    const expected = { host: entry.id, manifest: flight.manifest.digest, form: body.form };
+    return exchange.then((result) => classifyExchange(result, expected));
   }
 
   #headers(entry: PushEntry, flight: Flight, body: SyncBody): Record<string, string> {

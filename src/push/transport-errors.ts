@@ -50,7 +50,8 @@ export function classOfError(error: Error, isSent: boolean): FailureClass {
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   const known = classes[code];
   if (known !== undefined && !(isSent && known === "timeout")) return known;
-  if (code.startsWith("HPE_")) return "protocol";
+  // undici 8.12 leaves the parser error's code undefined, so its name is what there is.
+  if (error.name === "HTTPParserError") return "protocol";
   if (code.startsWith("ERR_SSL_") || code.startsWith("ERR_TLS_")) return "tls";
   return isSent ? "ambiguous" : "refused";
 }

@@ -46,6 +46,8 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.dispatchOptions = {
       path: request.path,
       method: "POST",
+      // Nothing is ever sent behind this request on its connection.
+      blocking: false,
       headers: request.headers,
       body: request.body ?? null,
     };

@@ -109,8 +109,6 @@ export class DynamodbConnection {
       abort.abort();
     });
     const sent = request(this.#client, { abortSignal: abort.signal });
-    // After the deadline nobody waits for the request's own failure.
-    sent.catch(() => {});
     try {
       return { kind: "answer", value: await Promise.race([sent, deadline.promise]) };
     } catch (error) {

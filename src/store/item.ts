@@ -12,7 +12,7 @@ import type { Attribute, Attributes, Condition, Key } from "./store.ts";
 /** Largest item, names and values together: DynamoDB's own limit. */
 export const itemBytesMax = 400 * 1024;
 /** Most keys in one `getMany`: DynamoDB's own limit of a batch. */
-export const getManyKeysMax = 100;
+const getManyKeysMax = 100;
 
 const pkBytesMax = 2048;
 const skBytesMax = 1024;

@@ -27,6 +27,8 @@ import type {
   WriteOutcome,
 } from "./store.ts";
 
+export type { StoreCall } from "./store.ts";
+
 /** Called around every operation; each may be async and may throw to make the call fail. */
 export interface StoreFaults {
   /** Before the operation takes effect: what it throws is a failure known not to have landed. */

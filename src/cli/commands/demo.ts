@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { isCoxswainError } from "../../kernel/errors.ts";
 import { print, type CliContext } from "../cli-context.ts";
 import { examples, type CommandInput, type CommandShell } from "../command-shell.ts";
 import { basePortMax, hostsMax, nodesMax, type DemoSize } from "../demo/demo-plan.ts";
@@ -68,8 +69,8 @@ async function startDemo(
     await runDemo(dir, port, size, options.once === true, context);
     return 0;
   } catch (error) {
-    // Logs explain a failure; a person who pressed Ctrl-C needs none.
-    isKept ||= !context.signal.aborted;
+    // Logs explain a failure; neither Ctrl-C nor a taken port needs them.
+    isKept ||= !context.signal.aborted && !isCoxswainError(error, "OPTION_INVALID");
     throw error;
   } finally {
     if (isKept) print(context.stderr, `kept: ${dir}`);

@@ -32,8 +32,15 @@ test("hosts add sends address and labels and says what became of it", async () =
     }),
   });
   const run = await runCommand([
-    ...["hosts", "add", "edge/1", "http://10.0.0.1:9000", "--label", "role=edge", "zone=a"],
-    ...["--api", api.url],
+    "hosts",
+    "add",
+    "edge/1",
+    "http://10.0.0.1:9000",
+    "--label",
+    "role=edge",
+    "zone=a",
+    "--api",
+    api.url,
   ]);
   expect(run).toEqual({
     code: 0,
@@ -47,8 +54,16 @@ test("hosts ls passes the filters on and says that there is more", async () => {
     "GET /v1/hosts": { body: { hosts: [hostView("h-1")], next: "h-1", missing: ["node-2"] } },
   });
   const run = await runCommand([
-    ...["hosts", "ls", "-l", "role=edge,zone in (a,b)", "--sync", "applied", "--limit", "1"],
-    ...["--api", api.url],
+    "hosts",
+    "ls",
+    "-l",
+    "role=edge,zone in (a,b)",
+    "--sync",
+    "applied",
+    "--limit",
+    "1",
+    "--api",
+    api.url,
   ]);
   const query = new URL(api.requests[0]?.url ?? "", api.url).searchParams;
   expect(Object.fromEntries(query)).toEqual({

@@ -21,7 +21,7 @@ export function startedLine(rollout: RolloutView): string {
 }
 
 export function selectorText({ selector }: RolloutView): string {
-  return selector === "" ? "all hosts" : printable(selector);
+  return selector === "" || selector === "*" ? "all hosts" : printable(selector);
 }
 
 /** `rollout show`. */

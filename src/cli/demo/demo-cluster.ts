@@ -27,7 +27,7 @@ const partitionsCount = 256;
 const triesMax = 8;
 
 /** Quicker than the defaults, so that a stopped host shows within seconds of watching. */
-const nodeTuning = ["--sweep-interval=5s", "--push-deadline=2s"];
+const nodeTuning = ["--sweep-interval=4s", "--push-deadline=3s"];
 
 export interface Release {
   readonly number: number;

@@ -19,15 +19,19 @@ test("a view that every node tells of is one line", () => {
   expect(events.lines()).toEqual(["06:12:31  view 1.5: node-1, node-2 (leaving)"]);
 });
 
-test("hosts that go the same way one after another share a line", () => {
+test("hosts that go the same way within some seconds share a line", () => {
   const events = new DemoEvents();
   for (const host of ["a", "b", "c", "d"]) {
     events.add(event("host.reachability", { host, from: "ok", to: "suspect", reason: host }));
   }
   events.add(event("host.reachability", { host: "a", from: "suspect", to: "unreachable" }));
+  events.add(event("host.reachability", { host: "e", from: "ok", to: "suspect" }));
+  const later = { at: "2026-11-23T06:12:36.000Z" };
+  events.add(event("host.reachability", { host: "f", from: "ok", to: "suspect", ...later }));
   expect(events.lines()).toEqual([
-    "06:12:31  a, b and 2 more: ok -> suspect",
+    "06:12:31  a, b and 3 more: ok -> suspect",
     "06:12:31  a: suspect -> unreachable",
+    "06:12:36  f: ok -> suspect",
   ]);
 });
 

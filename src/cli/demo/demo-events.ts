@@ -2,19 +2,22 @@
  * The cluster's events as sentences for the demo, newest last, repeats joined.
  *
  * Every node tells what it sees, so a view change arrives once from each: it is shown once. Hosts that
- * go the same way one after another share one line.
+ * go the same way within some seconds share one line, although their owners tell of them in turns.
  */
 import { eventFields, timeOf } from "../event-line.ts";
 import type { StreamEvent } from "../event-stream.ts";
 
 const linesMax = 64;
 const seenMax = 2_048;
+/** Hosts that go the same way within this time share a line. */
+const sharedLineMs = 5_000;
 
 interface Entry {
   readonly key: string;
   readonly time: string;
+  readonly atMs: number;
   readonly text: string;
-  readonly hosts: string[];
+  readonly hosts: Set<string>;
 }
 
 export class DemoEvents {
@@ -36,9 +39,9 @@ export class DemoEvents {
   }
 
   #append(entry: Entry): void {
-    const last = this.#entries.at(-1);
-    if (last !== undefined && entry.hosts.length > 0 && last.key === entry.key) {
-      last.hosts.push(...entry.hosts);
+    const alike = this.#entries.findLast(({ key }) => key === entry.key);
+    if (alike !== undefined && entry.hosts.size > 0 && entry.atMs - alike.atMs < sharedLineMs) {
+      for (const host of entry.hosts) alike.hosts.add(host);
       return;
     }
     this.#entries = [...this.#entries, entry].slice(-linesMax);
@@ -56,8 +59,9 @@ function entryOf(fields: Readonly<Record<string, unknown>>): Entry {
   return {
     key: `${String(fields["type"])} ${text}`,
     time: timeOf(fields["at"]),
+    atMs: Date.parse(String(fields["at"])),
     text,
-    hosts: typeof host === "string" ? [host] : [],
+    hosts: new Set(typeof host === "string" ? [host] : []),
   };
 }
 
@@ -99,8 +103,8 @@ function membersText(members: unknown): string {
   return names.length === 0 ? "nobody" : names.join(", ");
 }
 
-function hostsText(hosts: readonly string[]): string {
-  if (hosts.length === 0) return "";
-  const named = hosts.slice(0, 2).join(", ");
-  return hosts.length > 2 ? `${named} and ${hosts.length - 2} more: ` : `${named}: `;
+function hostsText(hosts: ReadonlySet<string>): string {
+  if (hosts.size === 0) return "";
+  const named = [...hosts].slice(0, 2).join(", ");
+  return hosts.size > 2 ? `${named} and ${hosts.size - 2} more: ` : `${named}: `;
 }

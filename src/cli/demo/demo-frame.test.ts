@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { HostView } from "../api-shapes.ts";
 import { cellsOf, renderFrame, type DemoFrame } from "./demo-frame.ts";

@@ -105,6 +105,10 @@ function nodeLines({ nodes, status }: DemoFrame, rowsMax: number): Line[] {
 function hostLines({ status, release }: DemoFrame, columns: number): Line[] {
   if (status === undefined) return [[["hosts: not known", "yellow"]]];
   const { total, applied, pending, rejected, unreachable, neverSeen } = status.hosts;
+  const rare = [
+    ...(rejected > 0 ? [`  ${rejected} rejected`] : []),
+    ...(neverSeen > 0 ? [`  ${neverSeen} never seen`] : []),
+  ];
   const lines: Line[] = [
     barLine(status.hosts, columns),
     [
@@ -114,7 +118,7 @@ function hostLines({ status, release }: DemoFrame, columns: number): Line[] {
       [`▒ ${pending} pending`, "yellow"],
       ["  "],
       [`░ ${unreachable} unreachable`, "red"],
-      [`  ${rejected} rejected  ${neverSeen} never seen`, "dim"],
+      [rare.join("")],
     ],
   ];
   if (release !== undefined) {
@@ -177,9 +181,9 @@ function detailLines({ unreachable, status, events }: DemoFrame, room: number): 
 
 const keys: readonly (readonly [key: string, what: string])[] = [
   ["k", "kill a node"],
-  ["r", "start it again"],
+  ["r", "start it"],
   ["s", "stop 20 hosts"],
-  ["b", "bring them back"],
+  ["b", "bring back"],
   ["o", "roll out"],
   ["q", "quit"],
 ];

@@ -14,6 +14,7 @@ const redrawIntervalMs = 500;
 /** Without a terminal a line is written at most this often, and only when something changed. */
 const plainIntervalMs = 5_000;
 const stoppedHostsCount = 20;
+const waitingKeysMax = 4;
 
 /** Runs until `q`, Ctrl-C or `signal`. */
 export async function runLive(
@@ -66,6 +67,12 @@ async function printUntil(
   }
 }
 
+/** What a key does; `run` resolves with the sentence to show. */
+interface Action {
+  readonly doing: string;
+  readonly run: () => Promise<string>;
+}
+
 class LiveView {
   readonly #cluster: DemoCluster;
   readonly #watch: DemoWatch;
@@ -74,7 +81,9 @@ class LiveView {
   readonly #startMs: number;
   readonly #screen: ReturnType<typeof createLogUpdate>;
   #note = "Press a key and watch what happens.";
-  #isBusy = false;
+  /** Keys wait for the one before them, a few at most: leaning on a key piles nothing up. */
+  #doing: Promise<void> = Promise.resolve();
+  #waitingCount = 0;
   #stopKeys: (() => void) | undefined;
 
   constructor(cluster: DemoCluster, watch: DemoWatch, context: CliContext, quit: AbortController) {
@@ -137,56 +146,78 @@ class LiveView {
       return;
     }
     const action = this.#actions[key];
-    if (action === undefined || this.#isBusy) return;
-    this.#isBusy = true;
-    this.#carryOut(action).catch((error: unknown) => this.#quit.abort(error));
+    if (action === undefined || this.#waitingCount === waitingKeysMax) return;
+    this.#waitingCount += 1;
+    this.#doing = this.#doing
+      .then(() => this.#carryOut(action))
+      .catch((error: unknown) => this.#quit.abort(error));
   }
 
-  async #carryOut(action: () => Promise<string>): Promise<void> {
+  async #carryOut({ doing, run }: Action): Promise<void> {
+    this.#show(`${doing} …`);
     // What a key failed to do is a sentence like what it did: the view goes on.
-    this.#note = await action().catch((error: unknown) => messageOf(error));
-    this.#isBusy = false;
-    this.#draw();
+    const note = await run().catch((error: unknown) => messageOf(error));
+    this.#waitingCount -= 1;
+    this.#show(note);
   }
 
-  /** What each key does; resolves with the sentence to show. */
-  readonly #actions: Readonly<Record<string, () => Promise<string>>> = {
-    k: async () => {
-      if (this.#cluster.runningNodes().length < 2) {
-        return "The last node stays: start the others again first (r).";
-      }
-      const { slot, hostsCount } = await this.#cluster.busiestNode();
-      await this.#cluster.killNode(slot);
-      return `${slot} got SIGKILL: the others notice its silence and take over its ${hostsCount} hosts.`;
+  #show(note: string): void {
+    this.#note = note;
+    if (!this.#quit.signal.aborted) this.#draw();
+  }
+
+  readonly #actions: Readonly<Record<string, Action>> = {
+    k: {
+      doing: "Killing a node",
+      run: async () => {
+        if (this.#cluster.runningNodes().length < 2) {
+          return "The last node stays: start the others again first (r).";
+        }
+        const { slot, hostsCount } = await this.#cluster.busiestNode();
+        await this.#cluster.killNode(slot);
+        return `${slot} got SIGKILL: the others notice its silence and take over its ${hostsCount} hosts.`;
+      },
     },
-    r: async () => {
-      const stopped = this.#cluster.plan.nodes.filter(
-        ({ slot }) => this.#cluster.pidOf(slot) === undefined,
-      );
-      for (const node of stopped) this.#cluster.startNode(node);
-      const names = stopped.map(({ slot }) => slot).join(", ");
-      return stopped.length === 0
-        ? "Every node runs."
-        : `${names} started: it joins and gets its share back.`;
+    r: {
+      doing: "Starting nodes",
+      run: async () => {
+        const stopped = this.#cluster.plan.nodes.filter(
+          ({ slot }) => this.#cluster.pidOf(slot) === undefined,
+        );
+        for (const node of stopped) this.#cluster.startNode(node);
+        const names = stopped.map(({ slot }) => slot).join(", ");
+        return stopped.length === 0
+          ? "Every node runs."
+          : `${names} started: it joins and gets its share back.`;
+      },
     },
-    s: async () => {
-      const { agents, plan } = this.#cluster;
-      const ids = plan.hosts.map(({ id }) => id).filter((id) => agents.isRunning(id));
-      const chosen = ids.slice(0, stoppedHostsCount);
-      await agents.stop(chosen);
-      return `${chosen.length} hosts stopped: their owners find out at the next push or sweep.`;
+    s: {
+      doing: "Stopping hosts",
+      run: async () => {
+        const { agents, plan } = this.#cluster;
+        const ids = plan.hosts.map(({ id }) => id).filter((id) => agents.isRunning(id));
+        const chosen = ids.slice(0, stoppedHostsCount);
+        await agents.stop(chosen);
+        return `${chosen.length} hosts stopped: their owners find out at the next push or sweep.`;
+      },
     },
-    b: async () => {
-      const { agents, plan } = this.#cluster;
-      const stopped = plan.hosts.filter(({ id }) => !agents.isRunning(id));
-      await agents.start(stopped);
-      return stopped.length === 0
-        ? "Every host runs."
-        : `${stopped.length} hosts are back: each says hello and gets the newest state, once.`;
+    b: {
+      doing: "Starting hosts",
+      run: async () => {
+        const { agents, plan } = this.#cluster;
+        const stopped = plan.hosts.filter(({ id }) => !agents.isRunning(id));
+        await agents.start(stopped);
+        return stopped.length === 0
+          ? "Every host runs."
+          : `${stopped.length} hosts are back: each says hello and gets the newest state, once.`;
+      },
     },
-    o: async () => {
-      const release = await this.#cluster.rollOut();
-      return `Release ${release.number} is on its way (rollout ${release.rolloutId}).`;
+    o: {
+      doing: "Publishing a release",
+      run: async () => {
+        const release = await this.#cluster.rollOut();
+        return `Release ${release.number} is on its way (rollout ${release.rolloutId}).`;
+      },
     },
   };
 }

@@ -5,7 +5,7 @@
  * must then say the same. Any step that does not come true before the deadline fails the run.
  */
 import { print, type CliContext } from "../cli-context.ts";
-import { formatCounts, formatFields, printable } from "../format.ts";
+import { countOf, formatCounts, formatFields, printable } from "../format.ts";
 import { CoxswainError } from "../../kernel/errors.ts";
 import type { DemoCluster, Release } from "./demo-cluster.ts";
 
@@ -24,7 +24,10 @@ export async function runOnce(
 ): Promise<void> {
   const story = new Story(cluster, context, signal);
   const { nodes, hosts } = cluster.plan;
-  story.tell("start", `${nodes.length} nodes and ${hosts.length} hosts in ${seconds(startedInMs)}`);
+  story.tell(
+    "start",
+    `${countOf(nodes.length, "node")} and ${countOf(hosts.length, "host")} in ${seconds(startedInMs)}`,
+  );
   await story.firstRelease();
   await story.takeover();
   await story.stopHosts();

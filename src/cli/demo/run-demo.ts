@@ -3,6 +3,7 @@
  */
 import { CoxswainError } from "../../kernel/errors.ts";
 import { print, type CliContext } from "../cli-context.ts";
+import { countOf } from "../format.ts";
 import { DemoCluster } from "./demo-cluster.ts";
 import { runLive } from "./demo-live.ts";
 import { runOnce } from "./demo-once.ts";
@@ -30,7 +31,10 @@ export async function runDemo(
   const startMs = clock.monotonicMs();
   let cluster: DemoCluster | undefined;
   try {
-    print(stdout, `Starting ${size.nodesCount} nodes and ${size.hostsCount} hosts on 127.0.0.1 …`);
+    print(
+      stdout,
+      `Starting ${countOf(size.nodesCount, "node")} and ${countOf(size.hostsCount, "host")} on 127.0.0.1 …`,
+    );
     cluster = await DemoCluster.start(plan, context, signal, (line) => print(stdout, line));
     if (isOnce) await runOnce(cluster, context, signal, clock.monotonicMs() - startMs);
     else {

@@ -1,0 +1,124 @@
+import { connect, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { FastifyInstance } from "fastify";
+import { silentLogger } from "../kernel/log.ts";
+import { createHttpServer, watchMethods } from "./http-server.ts";
+
+let server: FastifyInstance;
+
+beforeEach(async () => {
+  server = createHttpServer(silentLogger, { requestTimeoutMs: 200 });
+  const refuseOtherMethods = watchMethods(server);
+  server.post("/taken", (request) => ({ body: request.body }));
+  server.get("/broken", () => {
+    throw new Error("a defect");
+  });
+  refuseOtherMethods();
+  await server.listen({ host: "127.0.0.1", port: 0 });
+});
+
+afterEach(() => server.close());
+
+/** Sends each text in turn and resolves with everything that came back until the end. */
+function talk(start: (socket: Socket) => void): Promise<string> {
+  const { port } = server.server.address() as AddressInfo;
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1", () => start(socket));
+    let received = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => {
+      received += chunk;
+    });
+    socket.on("close", () => resolve(received));
+    socket.on("error", reject);
+  });
+}
+
+function bodyOf(reply: string): unknown {
+  return JSON.parse(reply.slice(reply.indexOf("\r\n\r\n") + 4));
+}
+
+const refusedWith = (code: string) => ({
+  error: { code, message: expect.any(String) as string, details: {} },
+});
+
+describe("slow and broken senders", () => {
+  test.each([
+    ["headers", "POST /taken HTTP/1.1\r\nhost: a\r\n"],
+    [
+      "the body",
+      "POST /taken HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{",
+    ],
+  ])("a sender that does not finish %s is cut off", async (_part, text) => {
+    const startMs = performance.now();
+    const reply = await talk((socket) => socket.write(text));
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+    expect(reply).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(bodyOf(reply)).toEqual(refusedWith("REQUEST_INVALID"));
+  });
+
+  test("a connection that never sends anything is cut off", async () => {
+    await talk(() => {});
+  });
+
+  test.each([
+    ["what is no HTTP", "nonsense\r\n\r\n", 400, "REQUEST_INVALID"],
+    [
+      "headers that are too large",
+      `GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(20_000)}\r\n\r\n`,
+      413,
+      "REQUEST_TOO_LARGE",
+    ],
+    [
+      "an escape code in a header",
+      "POST /taken HTTP/1.1\r\nhost: a\r\ncoxswain-actor: \u001b[31m\r\n\r\n",
+      400,
+      "REQUEST_INVALID",
+    ],
+  ])("%s is refused in the common shape", async (_name, text, status, code) => {
+    const reply = await talk((socket) => socket.write(text));
+    expect(reply.startsWith(`HTTP/1.1 ${status} `)).toBe(true);
+    expect(bodyOf(reply)).toEqual(refusedWith(code));
+  });
+});
+
+describe("the common shape", () => {
+  test("a defect is INTERNAL", async () => {
+    const reply = await server.inject("/broken");
+    expect([reply.statusCode, reply.json()]).toEqual([500, refusedWith("INTERNAL")]);
+  });
+
+  test("a method that the path has not is refused before its body is read", async () => {
+    const reply = await server.inject({
+      method: "PUT",
+      url: "/taken",
+      payload: "x".repeat(100_000),
+    });
+    expect([reply.statusCode, reply.headers["allow"]]).toEqual([405, "POST"]);
+    expect(reply.json()).toEqual({
+      error: {
+        code: "METHOD_NOT_ALLOWED",
+        message: "Expected one of POST on /taken, got PUT",
+        details: { allow: ["POST"] },
+      },
+    });
+  });
+
+  test("HEAD goes where GET goes", async () => {
+    expect((await server.inject({ method: "HEAD", url: "/broken" })).statusCode).toBe(500);
+    expect((await server.inject({ method: "OPTIONS", url: "/broken" })).headers["allow"]).toBe(
+      "GET, HEAD",
+    );
+  });
+
+  test("a media type that nobody reads is refused", async () => {
+    const reply = await server.inject({
+      method: "POST",
+      url: "/taken",
+      headers: { "content-type": "application/xml" },
+      payload: "<a/>",
+    });
+    expect([reply.statusCode, reply.json()]).toEqual([400, refusedWith("REQUEST_INVALID")]);
+  });
+});

@@ -1,0 +1,263 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { HostId } from "../inventory/host.ts";
+import type { Digest } from "../protocol/digest.ts";
+import type { Manifest } from "../protocol/manifest.ts";
+import type { SyncReply } from "../protocol/sync.ts";
+import { checkpointOf, isWorthCheckpoint, restoreStatus } from "./host-checkpoint.ts";
+import { isParkedFor, needsPush, newStatus, type HostStatus } from "./host-status.ts";
+import { outcome, type OutcomeKind, type PushOutcome } from "./outcome.ts";
+import { afterOutcome, afterRetarget, afterSignOfLife, backoffMs } from "./status-reducer.ts";
+import { configClassOf, syncClassOf } from "./sync-class.ts";
+
+const rules = { unreachableFailures: 3, unreachableAfterMs: 5_000, lostAfterMs: 86_400_000 };
+const digestOf = (letter: string): Digest => `sha256:${letter.repeat(64)}`;
+const manifest: Manifest = {
+  digest: digestOf("a"),
+  configs: [{ name: "c", digest: digestOf("1") }],
+};
+const newer: Manifest = { digest: digestOf("b"), configs: [{ name: "c", digest: digestOf("2") }] };
+const fence = { generation: 1, fleet: 2, host: 3 };
+const host = "h1" as HostId;
+
+interface At {
+  readonly atMs?: number;
+  readonly draw?: number;
+  readonly isVerdictHeld?: boolean;
+  readonly sent?: Manifest;
+}
+
+function after(status: HostStatus, pushed: PushOutcome, at: At = {}): HostStatus {
+  const { atMs = 0, draw = 0.5, isVerdictHeld = false, sent = manifest } = at;
+  const moment = { atMs, wallMs: 1_000_000 + atMs };
+  return afterOutcome(status, pushed, { manifest: sent, fence, fenceText: "1.2.3" }, moment, {
+    rules,
+    draw,
+    isVerdictHeld,
+  });
+}
+
+function failing(kinds: readonly OutcomeKind[], everyMs: number): HostStatus {
+  return kinds.reduce(
+    (status, kind, index) => after(status, outcome(kind, "why"), { atMs: index * everyMs }),
+    newStatus(),
+  );
+}
+
+/** Delay of the next try after many failures in a row, with the largest draw. */
+function delayAfter(kind: OutcomeKind): number {
+  const status = failing(Array(15).fill(kind), 1);
+  const next = after(status, outcome(kind, ""), { atMs: 100, draw: 0.999 });
+  return (next.nextAttemptMs ?? 0) - 100;
+}
+
+function replied(kind: OutcomeKind, parts: Partial<SyncReply> = {}): PushOutcome {
+  const reply: SyncReply = {
+    host,
+    boot: "boot-1",
+    agent: "agent/1",
+    fence: "1.2.3",
+    view: "1",
+    manifest: manifest.digest,
+    configs: [],
+    ...parts,
+  };
+  return { ...outcome(kind, kind === "synced" ? "" : "why"), reply };
+}
+
+const rejected = replied("rejected", {
+  manifest: digestOf("0"),
+  configs: [{ name: "c", digest: digestOf("9"), result: "rejected", message: "line 1" }],
+});
+
+describe("reachability", () => {
+  it("is suspect after one failure and unreachable after three over five seconds", () => {
+    expect(failing(["refused"], 0).reachability).toBe("suspect");
+    expect(failing(["refused", "timeout", "refused"], 1_000).reachability).toBe("suspect");
+    expect(failing(["refused", "timeout"], 60_000).reachability).toBe("suspect");
+    expect(failing(["refused", "timeout", "ambiguous"], 2_500).reachability).toBe("unreachable");
+  });
+
+  it("is lost after a day without an answer", () => {
+    expect(failing(Array(4).fill("refused"), 28_799_999).reachability).toBe("unreachable");
+    expect(failing(Array(4).fill("refused"), 28_800_000).reachability).toBe("lost");
+  });
+
+  it.each(["synced", "busy", "stale", "rejected", "unprocessable"] as const)(
+    "is ok again after one answer, even %s",
+    (kind) => {
+      const status = after(failing(Array(5).fill("timeout"), 5_000), outcome(kind, ""));
+      expect(status).toMatchObject({ reachability: "ok", failures: 0 });
+    },
+  );
+
+  it("is not judged by local trouble or while verdicts are held, but the next try waits", () => {
+    for (const status of [
+      after(newStatus(), outcome("local", "no descriptors")),
+      after(newStatus(), outcome("timeout", "silence"), { isVerdictHeld: true }),
+    ]) {
+      expect(status).toMatchObject({ reachability: "unknown", failures: 0 });
+      expect(status.nextAttemptMs).toBeGreaterThan(0);
+    }
+  });
+
+  it("goes back to suspect with a hello, and the backoff ends", () => {
+    const status = afterSignOfLife(failing(Array(6).fill("refused"), 5_000));
+    expect(status).toMatchObject({ reachability: "suspect", failures: 0, attempts: 0 });
+    expect(status.nextAttemptMs).toBeUndefined();
+  });
+});
+
+describe("the next try", () => {
+  it("is uniform below min(cap, base * 2^attempts)", () => {
+    fc.assert(
+      fc.property(fc.nat(2_000), fc.double({ min: 0, max: 0.999, noNaN: true }), (tries, draw) => {
+        const delayMs = backoffMs({ baseMs: 1_000, capMs: 300_000 }, tries, draw);
+        expect(delayMs).toBeGreaterThanOrEqual(0);
+        expect(delayMs).toBeLessThanOrEqual(Math.min(300_000, 1_000 * 2 ** Math.min(tries, 30)));
+      }),
+    );
+    expect(backoffMs({ baseMs: 1_000, capMs: 60_000 }, 3, 0.5)).toBe(4_000);
+  });
+
+  it("is no sooner than a busy host asked for", () => {
+    const busy = { ...outcome("busy", ""), retryAfterMs: 20_000 };
+    expect(after(newStatus(), busy).nextAttemptMs).toBe(20_000);
+  });
+
+  it("comes within a minute for a refused connection, within five for a silent one", () => {
+    expect(delayAfter("refused")).toBeCloseTo(59_940);
+    expect(delayAfter("timeout")).toBeCloseTo(299_700);
+  });
+});
+
+describe("a refused manifest", () => {
+  it("is parked and not wanted again, while a newer one is", () => {
+    const status = after(newStatus(), rejected);
+    expect(needsPush(status, manifest.digest)).toBe(false);
+    expect(needsPush(status, newer.digest)).toBe(true);
+    expect(status.nextAttemptMs).toBeUndefined();
+    expect(syncClassOf(status, manifest.digest)).toBe("rejected");
+    expect(syncClassOf(status, newer.digest)).toBe("pending");
+  });
+
+  it("stays parked, with its reason, when the same agent answers a sweep", () => {
+    const swept = after(
+      after(newStatus(), rejected),
+      replied("differs", { manifest: digestOf("0") }),
+    );
+    expect(isParkedFor(swept, manifest.digest)).toBe(true);
+    expect(swept.held?.problems[0]?.message).toBe("line 1");
+    expect(swept.lastError?.class).toBe("rejected");
+  });
+
+  it.each([{ boot: "boot-2" }, { agent: "agent/2" }])("is wanted again by %o", (parts) => {
+    const answer = replied("differs", { manifest: digestOf("0"), ...parts });
+    const swept = after(after(newStatus(), rejected), answer);
+    expect(needsPush(swept, manifest.digest)).toBe(true);
+  });
+
+  it("is parked after the second failure to apply, not after the first", () => {
+    const failed = replied("failed", { manifest: digestOf("0") });
+    const once = after(newStatus(), failed);
+    expect(once.parked).toBeUndefined();
+    expect(once.nextAttemptMs).toBe(30_000);
+    expect(isParkedFor(after(once, failed, { atMs: 30_000 }), manifest.digest)).toBe(true);
+  });
+});
+
+describe("what a host holds", () => {
+  it("shares the manifest's list and the fence where it is in sync", () => {
+    const status = after(newStatus(), replied("synced"));
+    expect(status.held?.configs).toBe(manifest.configs);
+    expect(status.held?.fence).toBe(fence);
+    const swept = after(status, replied("synced"), { atMs: 60_000 });
+    expect(swept.held).toBe(status.held);
+    expect(isWorthCheckpoint(status, swept)).toBe(false);
+  });
+
+  it("asks for contents a bounded number of times", () => {
+    const missing = { ...replied("missing", { manifest: digestOf("0") }), missing: ["c"] };
+    let status = newStatus();
+    let rounds = 0;
+    while (needsPush(status, manifest.digest) && rounds < 100) {
+      status = after(status, missing);
+      rounds++;
+    }
+    expect(rounds).toBe(17);
+    expect(status.lastError?.message).toContain("again and again");
+  });
+});
+
+describe("a change of target", () => {
+  const waiting = after(newStatus(), replied("failed", { manifest: digestOf("0") }));
+
+  it("ends a wait that the old release caused, and no other", () => {
+    const change = { isAddressNew: false, isManifestNew: true, isFenceNew: true };
+    expect(afterRetarget(waiting, change).nextAttemptMs).toBeUndefined();
+    const down = failing(["refused"], 0);
+    expect(afterRetarget(down, change)).toBe(down);
+  });
+
+  it("gives a new address a new chance", () => {
+    const change = { isAddressNew: true, isManifestNew: false, isFenceNew: true };
+    const quarantined = after(newStatus(), outcome("quarantined", "other host"));
+    expect(quarantined.isQuarantined).toBe(true);
+    expect(afterRetarget(quarantined, change)).toMatchObject({ isQuarantined: false, attempts: 0 });
+    expect(afterRetarget(failing(Array(4).fill("timeout"), 5_000), change)).toMatchObject({
+      reachability: "unknown",
+      nextAttemptMs: undefined,
+    });
+  });
+});
+
+describe("a checkpoint", () => {
+  const moment = { atMs: 77, wallMs: 5 };
+  const throughJson = (status: HostStatus) =>
+    restoreStatus(JSON.parse(JSON.stringify(checkpointOf(host, status))), manifest, moment, 0.5);
+
+  it("lets a new owner push only where something differs", () => {
+    const restored = throughJson(after(newStatus(), replied("synced")));
+    expect(needsPush(restored, manifest.digest)).toBe(false);
+    expect(needsPush(restored, newer.digest)).toBe(true);
+    expect(syncClassOf(restored, manifest.digest)).toBe("applied");
+    expect(restored.held?.configs).toBe(manifest.configs);
+  });
+
+  it("keeps what is parked, with the agent it was parked for", () => {
+    const restored = throughJson(after(newStatus(), rejected));
+    expect(needsPush(restored, manifest.digest)).toBe(false);
+    expect(restored).toMatchObject({ boot: "boot-1", agent: "agent/1" });
+  });
+
+  it("keeps an unreachable host unreachable and spreads the first try", () => {
+    const restored = throughJson(failing(Array(4).fill("timeout"), 5_000));
+    expect(restored).toMatchObject({ reachability: "unreachable", failures: 4 });
+    expect(restored.nextAttemptMs).toBe(77 + 8_000);
+  });
+});
+
+describe("the classes of a config", () => {
+  it("follow the precedence neverSeen, unreachable, rejected, applied, pending", () => {
+    const classOf = (status: HostStatus) =>
+      configClassOf(status, manifest.digest, "c", digestOf("1"));
+    const applied = after(newStatus(), replied("synced"));
+    expect(classOf(newStatus())).toBe("neverSeen");
+    expect(classOf(applied)).toBe("applied");
+    expect(classOf(after(newStatus(), rejected))).toBe("rejected");
+    expect(classOf(after(newStatus(), replied("differs", { manifest: digestOf("0") })))).toBe(
+      "pending",
+    );
+    const gone = [0, 1, 2].reduce(
+      (status, turn) => after(status, outcome("timeout", ""), { atMs: turn * 5_000 }),
+      applied,
+    );
+    expect(classOf(gone)).toBe("unreachable");
+  });
+
+  it("count a removed config as applied when the host no longer has it", () => {
+    const status = after(newStatus(), replied("synced"));
+    expect(configClassOf(status, manifest.digest, "gone", undefined)).toBe("applied");
+    expect(configClassOf(status, manifest.digest, "c", undefined)).toBe("pending");
+  });
+});
