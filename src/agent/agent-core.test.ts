@@ -163,6 +163,9 @@ describe("the short form", () => {
       { name: "a.conf", result: "rejected", message: "line 3: unknown directive" },
     ]);
     expect(host.commands).toEqual(["check"]);
+    // It says nothing about another manifest.
+    const other = await host.sync(shortSync("1.2.1", { "a.conf": "two" }));
+    expect(other.reply.configs).toEqual([]);
   });
 });
 

@@ -190,7 +190,7 @@ describe("a full disk", () => {
       host.disk.faults.onStep = ({ kind, path }) => {
         if (kind !== "write" || writeCount++ < refused) return;
         full.push(path);
-        throw new DiskError("full", `ENOSPC: no space left on device, write '${path}'`);
+        throw new DiskError(`ENOSPC: no space left on device, write '${path}'`);
       };
       const { status, reply } = await host.sync(fullSync("1.2.1", next));
       if (writeCount <= refused) break;
@@ -218,7 +218,7 @@ describe("a full disk", () => {
     let stateWriteCount = 0;
     host.disk.faults.onStep = ({ kind, path }) => {
       if (kind !== "write" || !path.startsWith("/agent/.state")) return;
-      if (++stateWriteCount === 2) throw new DiskError("full", "ENOSPC");
+      if (++stateWriteCount === 2) throw new DiskError("ENOSPC");
     };
     const { reply } = await host.sync(fullSync("1.2.1", next));
     expect(reply).toMatchObject({ fence: "1.2.1", manifest: manifestOf(old) });

@@ -151,9 +151,16 @@ describe("what is refused", () => {
     expect(reply.status).toBe(431);
   });
 
-  test("a request that does not arrive in time", async () => {
+  test.each([
+    ["headers", {}],
+    ["a body", { "content-length": "10", ...headersOf() }],
+  ])("%s that do not arrive in time", async (what, headers) => {
     const { url } = await serve({ requestTimeoutMs: 100, headersTimeoutMs: 100 });
-    const text = await rawExchange(url, `POST ${syncPath} HTTP/1.1\r\nhost: x\r\n`);
+    const lines = Object.entries({ host: "x", ...headers }).map(
+      ([name, value]) => `${name}: ${value}`,
+    );
+    const head = [`POST ${syncPath} HTTP/1.1`, ...lines, ""].join("\r\n");
+    const text = await rawExchange(url, what === "headers" ? head : `${head}\r\n{`);
     expect(text).toMatch(/^HTTP\/1.1 408 /);
   });
 

@@ -82,7 +82,7 @@ export class AgentStorage {
     try {
       for (const name of await this.#disk.list(this.#contentsFolder)) {
         const path = join(this.#contentsFolder, name);
-        if (!kept.has(path)) await this.#disk.remove(path);
+        if (!kept.has(path)) await this.#disk.discard(path);
       }
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;

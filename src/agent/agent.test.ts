@@ -120,7 +120,7 @@ async function helloing(answer: (node: string, count: number) => HelloOutcome) {
     clock,
     nodes: ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"],
     sayHello: async (node, hello) => {
-      expect(helloSchema.parse(hello)).toMatchObject({ host: "h1", fence: "0.0.0" });
+      expect(helloSchema.parse(hello)).toMatchObject({ host: "h1" });
       said.push({ node, atMs: clock.monotonicMs() });
       return answer(node, said.length);
     },

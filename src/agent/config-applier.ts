@@ -171,7 +171,7 @@ export class ConfigApplier {
     // Without a link the swap had not begun: the old file still stands at its own name.
     else if ((await this.#readPrevious(previous)) !== undefined) {
       await this.#disk.rename(previous, target.path);
-      await this.#disk.remove(previous);
+      await this.#disk.discard(previous);
     }
   }
 
@@ -208,7 +208,7 @@ export class ConfigApplier {
 
   async #tidy(path: string): Promise<void> {
     try {
-      await this.#disk.remove(path);
+      await this.#disk.discard(path);
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
       // A file left over costs space only: the next change of this config replaces it.

@@ -1,8 +1,8 @@
 /**
  * The disk as the agent's core sees it: a port of durable single steps.
  *
- * Every step is on stable storage when its promise resolves, and a crash inside a step leaves its
- * effect done or not done, never half done, except that a file under `write` may be torn. Content
+ * Unless its comment says otherwise, a step is on stable storage when its promise resolves, and a
+ * crash inside it leaves its effect done or not done; only a file under `write` may be torn. Content
  * therefore reaches a path that someone reads only by `rename` of a finished file.
  *
  * Adapters translate every foreign error to a DiskError; anything else that is thrown is a crash or
@@ -19,9 +19,9 @@ export interface FileAttributes {
 
 /** Paths are absolute; folders come into being when something is written into them. */
 export interface Disk {
-  /** Undefined where there is no file; DiskError `tooLarge` above `bytesMax`. */
+  /** Undefined where there is no file; DiskError above `bytesMax`. */
   read(path: string, bytesMax: number): Promise<Uint8Array | undefined>;
-  /** Creates or overwrites; the bytes and the name are durable. May be torn by a crash. */
+  /** Creates or overwrites. The bytes are durable, the name only once `rename` has moved it. */
   write(path: string, bytes: Uint8Array, attributes: FileAttributes): Promise<void>;
   /** Atomically replaces `to`; both must be in one folder. */
   rename(from: string, to: string): Promise<void>;
@@ -29,20 +29,18 @@ export interface Disk {
   link(existing: string, name: string): Promise<void>;
   /** Removes a file; nothing happens where there is none. */
   remove(path: string): Promise<void>;
+  /** Like `remove`, for files that nobody needs: it may be back after a crash. */
+  discard(path: string): Promise<void>;
   /** Names of the files directly in `folder`, sorted; empty where there is no folder. */
   list(folder: string): Promise<string[]>;
 }
 
-export type DiskErrorKind = "full" | "tooLarge" | "failed";
-
 /** A step that the disk refused; the file's old content is still there. */
 export class DiskError extends Error {
   override readonly name = "DiskError";
-  readonly kind: DiskErrorKind;
 
-  constructor(kind: DiskErrorKind, message: string, cause?: unknown) {
+  constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
-    this.kind = kind;
   }
 }
 

@@ -12,9 +12,6 @@ import { dirname } from "node:path";
 import { messageOf } from "../kernel/errors.ts";
 import { DiskError, type Disk, type FileAttributes } from "./disk.ts";
 
-/** Error codes that mean that there is no room, now, for this user. */
-const fullCodes = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
-
 export const fileDisk: Disk = {
   read: (path, bytesMax) => translated(() => readBounded(path, bytesMax)),
   write: (path, bytes, attributes) => translated(() => writeSynced(path, bytes, attributes)),
@@ -28,6 +25,7 @@ export const fileDisk: Disk = {
     translated(async () => {
       if (await isRemoved(path)) await syncFolder(dirname(path));
     }),
+  discard: (path) => translated(() => rm(path, { force: true })),
   list: (folder) => translated(() => listFiles(folder)),
 };
 
@@ -36,8 +34,7 @@ async function translated<Value>(step: () => Promise<Value>): Promise<Value> {
     return await step();
   } catch (error) {
     if (error instanceof DiskError) throw error;
-    const kind = fullCodes.has(codeOf(error)) ? "full" : "failed";
-    throw new DiskError(kind, messageOf(error), error);
+    throw new DiskError(messageOf(error), error);
   }
 }
 
@@ -60,7 +57,7 @@ async function readBounded(path: string, bytesMax: number): Promise<Uint8Array |
       length += bytesRead;
       if (bytesRead === 0 || length === buffer.length) break;
     }
-    if (length === buffer.length) throw new DiskError("failed", `${path} grew while it was read`);
+    if (length === buffer.length) throw new DiskError(`${path} grew while it was read`);
     return buffer.subarray(0, length);
   } finally {
     await file.close();
@@ -68,12 +65,9 @@ async function readBounded(path: string, bytesMax: number): Promise<Uint8Array |
 }
 
 function requireSmallFile(path: string, stats: Stats, bytesMax: number): void {
-  if (!stats.isFile()) throw new DiskError("failed", `Expected ${path} to be a regular file`);
+  if (!stats.isFile()) throw new DiskError(`Expected ${path} to be a regular file`);
   if (stats.size > bytesMax) {
-    throw new DiskError(
-      "tooLarge",
-      `Expected ${path} to have at most ${bytesMax} bytes, got ${stats.size}`,
-    );
+    throw new DiskError(`Expected ${path} to have at most ${bytesMax} bytes, got ${stats.size}`);
   }
 }
 
@@ -99,7 +93,6 @@ async function writeSynced(
   } finally {
     await file.close();
   }
-  await syncFolder(dirname(path));
 }
 
 /** Makes `folder` and what is missing above it, each name durable in its own parent. */

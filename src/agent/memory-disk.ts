@@ -1,7 +1,7 @@
 /**
  * A disk in memory with the failures of a real one: for tests and the simulator.
  *
- * Names and file data each have a volatile and a durable copy. Every Disk step is two sub-steps (the
+ * Names and file data each have a volatile and a durable copy. A Disk step is one or two sub-steps (the
  * change, then its fsync); a crash can be planned before any sub-step. After a crash only durable
  * copies are left, and of what was changed but not yet synced, `survives` decides: a real file
  * system may have written it back or not.
@@ -18,7 +18,7 @@ interface Inode {
 
 /** What may go wrong; every field may be changed at any time. */
 export interface MemoryDiskFaults {
-  /** Bytes of all files together; a write beyond it is refused as full. */
+  /** Bytes of all files together; a write beyond it is refused. */
   capacityBytes: number;
   /** Sub-steps still carried out before the crash. */
   stepsUntilCrash: number;
@@ -53,7 +53,7 @@ export class MemoryDisk implements Disk {
     this.faults.onStep({ kind: "read", path });
     const bytes = this.#names.get(path)?.bytes;
     if (bytes !== undefined && bytes.length > bytesMax) {
-      throw new DiskError("tooLarge", `Expected ${path} to have at most ${bytesMax} bytes`);
+      throw new DiskError(`Expected ${path} to have at most ${bytesMax} bytes`);
     }
     return bytes;
   }
@@ -62,13 +62,13 @@ export class MemoryDisk implements Disk {
     this.#step("write", path);
     const old = this.#names.get(path);
     if (this.#usedBytes() - (old?.bytes.length ?? 0) + bytes.length > this.faults.capacityBytes) {
-      throw new DiskError("full", `ENOSPC: no space left on device, write '${path}'`);
+      throw new DiskError(`ENOSPC: no space left on device, write '${path}'`);
     }
-    const inode = old ?? { bytes, attributes, durable: undefined };
-    inode.bytes = Uint8Array.from(bytes);
-    inode.attributes = attributes;
+    // A fresh inode: another name of the old file keeps the old bytes.
+    const inode: Inode = { bytes: Uint8Array.from(bytes), attributes, durable: undefined };
     this.#names.set(path, inode);
-    this.#fsync(path, inode);
+    this.#passOrCrash();
+    if (!this.faults.losesFsync) inode.durable = inode.bytes;
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -88,6 +88,11 @@ export class MemoryDisk implements Disk {
   async remove(path: string): Promise<void> {
     this.#step("remove", path);
     if (this.#names.delete(path)) this.#fsync(path);
+  }
+
+  async discard(path: string): Promise<void> {
+    this.#step("discard", path);
+    this.#names.delete(path);
   }
 
   async list(folder: string): Promise<string[]> {
@@ -154,10 +159,9 @@ export class MemoryDisk implements Disk {
     this.faults.onStep({ kind, path });
   }
 
-  #fsync(path: string, inode?: Inode): void {
+  #fsync(path: string): void {
     this.#passOrCrash();
     if (this.faults.losesFsync) return;
-    if (inode !== undefined) inode.durable = inode.bytes;
     // One fsync of the folder makes every name in it durable, as on a real file system.
     const folder = dirname(path);
     for (const known of new Set([...this.#names.keys(), ...this.#durableNames.keys()])) {
@@ -184,7 +188,7 @@ export class MemoryDisk implements Disk {
 
   #require(path: string): Inode {
     const inode = this.#names.get(path);
-    if (inode === undefined) throw new DiskError("failed", `ENOENT: no such file, '${path}'`);
+    if (inode === undefined) throw new DiskError(`ENOENT: no such file, '${path}'`);
     return inode;
   }
 

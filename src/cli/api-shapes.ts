@@ -9,7 +9,7 @@ import { z } from "zod";
 
 const digestOrNull = z.string().nullable();
 
-export const countsSchema = z.object({
+const countsSchema = z.object({
   total: z.int(),
   applied: z.int(),
   pending: z.int(),
@@ -77,7 +77,6 @@ export const hostRecordSchema = z.object({
   revision: z.int(),
   outcome: z.string().optional(),
 });
-export type HostRecordAnswer = z.infer<typeof hostRecordSchema>;
 
 export const importReportSchema = z.object({
   created: z.int(),
@@ -93,7 +92,6 @@ export const importReportSchema = z.object({
     }),
   ),
 });
-export type ImportReport = z.infer<typeof importReportSchema>;
 
 export const configListSchema = z.object({
   configs: z.array(
@@ -112,7 +110,6 @@ const release = z.object({
   author: z.string(),
   at: z.string(),
 });
-export type ReleaseView = z.infer<typeof release>;
 export const releaseListSchema = z.object({ releases: z.array(release) });
 
 export const putReleaseSchema = z.object({
@@ -121,7 +118,6 @@ export const putReleaseSchema = z.object({
   size: z.int(),
   isNew: z.boolean(),
 });
-export type PutRelease = z.infer<typeof putReleaseSchema>;
 
 export const rolloutSchema = z.object({
   id: z.string(),

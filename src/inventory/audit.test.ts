@@ -27,7 +27,7 @@ describe("the audit trail", () => {
     const store = new MemoryStore();
     const random = createRandom("a");
     await appendAudit(store, random, entry);
-    const long = { ...entry, details: { text: `x${"😀".repeat(10_000)}` } };
+    const long = { ...entry, details: { text: "😀".repeat(10_000) } };
     expect(await appendAudit(store, random, long)).toEqual({ kind: "written" });
     const { items } = await store.query("audit#2026-11", { limit: 10 });
     expect(items).toHaveLength(2);

@@ -55,7 +55,7 @@ export class FleetStore {
       // Read after a refusal too: the store's own client repeats writes whose answer it lost.
       const current = await this.#store.get(keys.fleet);
       const latest = this.#decode(current);
-      
+      if (current?.attributes["writer"] === writer) return latest;
       if (outcome.kind === "unknown" && isInPlace(patch, latest)) return latest;
       fleet = latest;
     }

@@ -20,7 +20,7 @@ declare const brand: unique symbol;
 export type HostId = string & { readonly [brand]: "HostId" };
 
 /** How a node reaches the host. Other shapes join this list in their own time. */
-export type HostMode = "dial";
+type HostMode = "dial";
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -347,6 +347,21 @@ describe("listing rollouts", () => {
   });
 });
 
+describe("a list of rollouts", () => {
+  it("looks further back where revisions have no record to show", async () => {
+    const { start, rollouts, store } = create();
+    const shown: string[] = [];
+    for (let at = 0; at < 12; at++) {
+      shown.unshift((await start("c", String(at), "*")).id);
+      // Died before its last word and superseded since: nothing tells whether it ever took effect.
+      store.faults = failCalls(isFlip, 1);
+      await start("c", "quiet", "*");
+    }
+    await start("c", "last", "*");
+    expect((await rollouts.list(6)).slice(1).map(({ id }) => id)).toEqual(shown.slice(0, 5));
+  });
+});
+
 describe("pinning a host", () => {
   const id = parseHostId("h1");
 

@@ -63,7 +63,6 @@ export function patchedRules(fleet: Fleet, patch: Patch): Rule[] {
  * revision won the race against it). Only then can it be undone. False before it has landed, too.
  */
 export function isInPlace(patch: Patch, fleet: Fleet): boolean {
-  if (fleet.revision < patch.revision) return false;
   const present = new Set(fleet.rules.map(identity));
   if (patch.superseded.some((rule) => present.has(identity(rule)))) return false;
   if (patch.added.length > 0) return patch.added.every((rule) => present.has(identity(rule)));

@@ -12,7 +12,7 @@ import { idPattern, labelKeyPattern, limits } from "../protocol/limits.ts";
 import type { Labels } from "./host.ts";
 
 /** One condition on one label. `values` is sorted and empty only for `exists` and `absent`. */
-export interface SelectorTerm {
+interface SelectorTerm {
   readonly key: string;
   readonly operator: "in" | "notIn" | "exists" | "absent";
   readonly values: readonly string[];

@@ -54,20 +54,21 @@ export interface MemberReport extends MemberIdentity, MemberProgress {
 }
 
 const count = z.int().min(0);
-const rowSchema = z.strictObject({
+// Unknown fields are let through: a newer version may write some while a deploy runs.
+const rowSchema = z.object({
   incarnation: z.int().min(1),
   holder: z.string().min(1).max(64),
   beat: count,
   report: z.string(),
   evicting: z.string().optional(),
 });
-const reportSchema = z.strictObject({
+const reportSchema = z.object({
   intent: z.enum(["join", "run", "leave"]),
   weight: z.int().min(1).max(100),
   zone: z.string().max(limits.labelValueCharsMax),
   url: z.string().max(limits.addressCharsMax),
   fleetUrl: z.string().max(limits.addressCharsMax),
-  viewSeen: z.strictObject({ generation: z.int().min(1), version: count }).nullable(),
+  viewSeen: z.object({ generation: z.int().min(1), version: count }).nullable(),
   placementHash: z.string().max(limits.addressCharsMax).nullable(),
   hosts: count,
   pushes: count,

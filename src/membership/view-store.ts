@@ -16,14 +16,14 @@ export type ProposalOutcome =
   | { readonly kind: "lost" }
   | { readonly kind: "unknown"; readonly cause: Error };
 
-const itemSchema = z.strictObject({
+const itemSchema = z.object({
   generation: z.int().min(1),
   version: z.int().min(0),
   members: z.string(),
   writer: z.string(),
 });
 const membersSchema = z.array(
-  z.strictObject({
+  z.object({
     slot: z.string().min(1),
     incarnation: z.int().min(1),
     state: z.enum(["active", "leaving"]),

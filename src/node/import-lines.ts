@@ -30,7 +30,7 @@ interface ImportLineError {
 export async function importLines(
   body: Uint8Array,
   hosts: HostStore,
-  directory: Directory,
+  directory: Pick<Directory, "takenAddresses">,
   options: { readonly onExisting: OnExisting; readonly dryRun: boolean },
 ): Promise<{ report: ImportReport; changed: string[] }> {
   const { lines, errors } = parseLines(body);

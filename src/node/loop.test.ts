@@ -4,7 +4,9 @@ import { silentLogger, type Logger } from "../kernel/log.ts";
 import { ManualClock } from "../kernel/manual-clock.ts";
 import { runLoop } from "./loop.ts";
 
-function started(turn: (count: number) => Promise<void> | void) {
+function started(
+  turn: (count: number, clock: ManualClock, signal: AbortSignal) => Promise<void> | void,
+) {
   const clock = new ManualClock();
   const stopping = new AbortController();
   const lines: string[] = [];
@@ -21,15 +23,14 @@ function started(turn: (count: number) => Promise<void> | void) {
     everyMs: 100,
     turn: () => {
       atMs.push(clock.monotonicMs());
-      return turn(atMs.length);
+      return turn(atMs.length, clock, stopping.signal);
     },
   });
   return { clock, stopping, lines, atMs, loop };
 }
 
 test("turns follow each other at the interval, counted from the end of a turn", async () => {
-  const { clock, stopping, atMs, loop } = started(() => clock2.sleep(50));
-  const clock2 = clock;
+  const { clock, stopping, atMs, loop } = started((_count, time) => time.sleep(50));
   await clock.advance(400);
   expect(atMs).toEqual([0, 150, 300]);
   stopping.abort(new Error("stop"));
@@ -68,7 +69,9 @@ test("a defect ends the loop", async () => {
 });
 
 test("an error of a turn that was told to stop is no failure", async () => {
-  const { clock, stopping, lines, loop } = started(() => clock.sleep(1_000, stopping.signal));
+  const { clock, stopping, lines, loop } = started((_count, time, signal) =>
+    time.sleep(1_000, signal),
+  );
   await clock.advance(10);
   stopping.abort(new Error("stop"));
   await loop;

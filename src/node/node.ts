@@ -66,6 +66,8 @@ export interface Readiness {
 const tickMs = 250;
 const gaugesEveryMs = 1_000;
 const helloTimeoutMs = 2_000;
+/** Every served partition is read whole once in this time. */
+const rereadAllMs = 10 * 60_000;
 
 export class Node {
   readonly cluster: string;
@@ -366,12 +368,18 @@ export class Node {
     await Promise.all([
       loop("view", tickMs, () => this.#viewTurn()),
       loop("fleet", options.fleetPollMs, () => this.#slice.refreshFleet()),
-      loop("heads", options.headPollMs, async () => {
-        await this.#hints.read({ partitions: await this.#slice.movedPartitions() });
-      }),
+      loop("heads", options.headPollMs, () => this.#pollHeads()),
       loop("checkpoint", tickMs, () => this.#checkpointer.writeDue()),
       loop("gauges", gaugesEveryMs, () => this.#setGauges()),
     ]);
+  }
+
+  /** What hints should have told, and a slow whole read for what not even counters tell. */
+  async #pollHeads(): Promise<void> {
+    const moved = await this.#slice.movedPartitions();
+    const turns = Math.max(1, rereadAllMs / this.#setup.options.headPollMs);
+    const count = Math.ceil(this.#slice.servedPartitions().length / turns);
+    await this.#hints.read({ partitions: [...moved, ...this.#slice.nextToReread(count)] });
   }
 
   async #viewTurn(): Promise<void> {

@@ -68,6 +68,7 @@ export class Slice {
   #placement: Placement;
   #fleet: Fleet = emptyFleet;
   #isFleetKnown = false;
+  #rereadUpTo = -1;
   #desired: Desired = compileFleet(emptyFleet);
 
   constructor(ports: SlicePorts, options: { partitionsCount: number; overlapMaxMs: number }) {
@@ -212,6 +213,18 @@ export class Slice {
         return served !== undefined && served.revision < revision;
       })
       .map(([partition]) => partition);
+  }
+
+  /**
+   * Partitions whose turn it is to be read again although nothing says that they changed: a writer
+   * that died between its write and the counter leaves a change that only a whole read finds.
+   */
+  nextToReread(count: number): number[] {
+    const served = this.servedPartitions();
+    const later = served.filter((partition) => partition > this.#rereadUpTo);
+    const chosen = (later.length > 0 ? later : served).slice(0, count);
+    this.#rereadUpTo = chosen.at(-1) ?? -1;
+    return chosen;
   }
 
   async #place(view: View, signal: AbortSignal): Promise<Placement> {

@@ -36,7 +36,7 @@ const shortPlan: BodyPlan = { form: "short" };
 const firstContactPlan: BodyPlan = { form: "full", include: { kind: "smallOrNone" } };
 
 /** What to send to a host that should hold `manifest`. */
-export function planBody(status: HostStatus, manifest: Manifest): BodyPlan {
+function planBody(status: HostStatus, manifest: Manifest): BodyPlan {
   if (status.isQuarantined || isParkedFor(status, manifest.digest)) return shortPlan;
   const { asked, held } = status;
   if (held === undefined) return firstContactPlan;

@@ -1,15 +1,14 @@
 /**
  * One word for how a host stands to what it should hold; counts and filters are made of it.
  *
- * The first that fits counts, in the order of `syncClasses`: a host that applied a release and then
+ * The first that fits counts, in the order of `SyncClass`: a host that applied a release and then
  * died is unreachable, because nobody knows what it holds now. A quarantined host counts as
  * unreachable: its trouble is the address or the certificate, not the release.
  */
 import type { Digest } from "../protocol/digest.ts";
 import { isParkedFor, type HostStatus } from "./host-status.ts";
 
-export const syncClasses = ["neverSeen", "unreachable", "rejected", "applied", "pending"] as const;
-export type SyncClass = (typeof syncClasses)[number];
+export type SyncClass = "neverSeen" | "unreachable" | "rejected" | "applied" | "pending";
 
 /** How the host stands to its whole manifest. */
 export function syncClassOf(status: HostStatus, desired: Digest): SyncClass {

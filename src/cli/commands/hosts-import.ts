@@ -51,7 +51,7 @@ interface ParsedLine {
   readonly input: HostInput;
 }
 
-export interface ImportResult {
+interface ImportResult {
   readonly created: number;
   readonly updated: number;
   readonly unchanged: number;

@@ -271,7 +271,7 @@ export class DemoCluster {
 }
 
 /** True once `nodesCount` members are active and each has told its counts. */
-export function isWhole({ view, missing }: StatusView, nodesCount: number): boolean {
+function isWhole({ view, missing }: StatusView, nodesCount: number): boolean {
   const active = view.members.filter(({ state }) => state === "active");
   return active.length === nodesCount && view.members.length === nodesCount && missing.length === 0;
 }

@@ -8,7 +8,7 @@ import type { HostView, StatusView } from "../api-shapes.ts";
 import { paint, type Colour } from "../cli-context.ts";
 import { printable, shortDigest, type SyncCounts } from "../format.ts";
 
-export interface FrameNode {
+interface FrameNode {
   readonly slot: string;
   /** Undefined while its process does not run. */
   readonly pid: number | undefined;
