@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { createMetrics } from "./metrics.ts";
+
+test("two nodes in one process count apart", async () => {
+  const [left, right] = [createMetrics(), createMetrics()];
+  left.driftTotal.inc();
+  expect(await left.registry.metrics()).toContain("coxswain_drift_total 1");
+  expect(await right.registry.metrics()).toContain("coxswain_drift_total 0");
+});
+
+test("every metric has the prefix, help, and the unit its kind asks for", async () => {
+  const metrics = await createMetrics().registry.getMetricsAsJSON();
+  expect(metrics.length).toBeGreaterThan(20);
+  for (const { name, help, type } of metrics) {
+    expect(name).toMatch(/^coxswain_[a-z]+(_[a-z]+)*$/);
+    expect(help, name).toMatch(/\.$/);
+    expect([name, name.endsWith("_total")]).toEqual([name, String(type) === "counter"]);
+    if (String(type) === "histogram") expect(name).toMatch(/_seconds$/);
+  }
+});
+
+test("no label can grow with the fleet", async () => {
+  const metrics = createMetrics();
+  const labelled = Object.values(metrics).flatMap((metric) =>
+    "labelNames" in metric ? (metric.labelNames as string[]) : [],
+  );
+  const bounded = [
+    "state",
+    "reason",
+    "outcome",
+    "reachability",
+    "lane",
+    "direction",
+    "call",
+    "route",
+    "status",
+  ];
+  expect(labelled.filter((label) => !bounded.includes(label))).toEqual([]);
+  expect(labelled).toContain("lane");
+});
