@@ -32,7 +32,9 @@ describe("going back", () => {
   });
 
   test("a repeat is taken", () => {
-    property([fence], (one) => expect(takes(one, one)).toBe(true));
+    property([fence], (one) => {
+      expect(takes(one, one)).toBe(true);
+    });
   });
 
   test("of two different fences at most one direction is taken", () => {
@@ -73,7 +75,9 @@ describe("going back", () => {
 
 describe("the text", () => {
   test("is read back exactly", () => {
-    property([fence], (one) => expect(parseFence(formatFence(one))).toEqual(one));
+    property([fence], (one) => {
+      expect(parseFence(formatFence(one))).toEqual(one);
+    });
   });
 
   test("has one form only: what is read is written the same", () => {

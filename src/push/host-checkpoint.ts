@@ -66,6 +66,9 @@ export function isWorthCheckpoint(before: HostStatus, after: HostStatus): boolea
   );
 }
 
+/** The checkpoint may be old news: a new owner asks failing hosts itself before long. */
+const firstTryMaxMs = 15_000;
+
 /** The status that a new owner starts from. `draw` in [0, 1) spreads the first tries. */
 export function restoreStatus(
   checkpoint: HostCheckpoint,
@@ -77,7 +80,7 @@ export function restoreStatus(
   const isFailing = failures > 0 || checkpoint.isQuarantined === true;
   const delayMs =
     isFailing && error !== undefined
-      ? backoffMs(outcomePolicies[error.class], failures, draw)
+      ? Math.min(backoffMs(outcomePolicies[error.class], failures, draw), draw * firstTryMaxMs)
       : undefined;
   return newStatus({
     reachability: checkpoint.reachability,

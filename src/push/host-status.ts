@@ -129,5 +129,8 @@ export function isParkedFor(status: HostStatus, manifest: Digest): boolean {
 /** True where the host should be sent `manifest` now. */
 export function needsPush(status: HostStatus, manifest: Digest): boolean {
   if (status.isQuarantined || isParkedFor(status, manifest)) return false;
-  return status.held === undefined || status.held.manifest !== manifest;
+  const { held } = status;
+  // A refused release that was taken back leaves the old manifest and a complaint: ask again, so that
+  // the host itself says that all is well.
+  return held === undefined || held.manifest !== manifest || held.problems.length > 0;
 }

@@ -45,10 +45,10 @@ function failing(kinds: readonly OutcomeKind[], everyMs: number): HostStatus {
 }
 
 /** Delay of the next try after many failures in a row, with the largest draw. */
-function delayAfter(kind: OutcomeKind): number {
-  const status = failing(Array(15).fill(kind), 1);
-  const next = after(status, outcome(kind, ""), { atMs: 100, draw: 0.999 });
-  return (next.nextAttemptMs ?? 0) - 100;
+function delayAfter(kind: OutcomeKind, everyMs: number): number {
+  const status = failing(Array(15).fill(kind), everyMs);
+  const next = after(status, outcome(kind, ""), { atMs: 15 * everyMs, draw: 0.999 });
+  return (next.nextAttemptMs ?? 0) - 15 * everyMs;
 }
 
 function replied(kind: OutcomeKind, parts: Partial<SyncReply> = {}): PushOutcome {
@@ -126,8 +126,13 @@ describe("the next try", () => {
   });
 
   it("comes within a minute for a refused connection, within five for a silent one", () => {
-    expect(delayAfter("refused")).toBeCloseTo(59_940);
-    expect(delayAfter("timeout")).toBeCloseTo(299_700);
+    expect(delayAfter("refused", 1_000)).toBeCloseTo(59_940);
+    expect(delayAfter("timeout", 1_000)).toBeCloseTo(299_700);
+  });
+
+  it("comes within two seconds while the host is only suspected", () => {
+    expect(delayAfter("refused", 1)).toBeCloseTo(1_998);
+    expect(delayAfter("timeout", 1)).toBeCloseTo(1_998);
   });
 });
 
@@ -139,6 +144,15 @@ describe("a refused manifest", () => {
     expect(status.nextAttemptMs).toBeUndefined();
     expect(syncClassOf(status, manifest.digest)).toBe("rejected");
     expect(syncClassOf(status, newer.digest)).toBe("pending");
+  });
+
+  it("is asked about once more after it was taken back, until the host has no complaint", () => {
+    const status = after(newStatus(), rejected);
+    const old = { ...newer, digest: digestOf("0") };
+    expect(needsPush(status, old.digest)).toBe(true);
+    const settled = after(status, replied("synced", { manifest: old.digest }), { sent: old });
+    expect(needsPush(settled, old.digest)).toBe(false);
+    expect(syncClassOf(settled, old.digest)).toBe("applied");
   });
 
   it("stays parked, with its reason, when the same agent answers a sweep", () => {
@@ -233,7 +247,7 @@ describe("a checkpoint", () => {
   it("keeps an unreachable host unreachable and spreads the first try", () => {
     const restored = throughJson(failing(Array(4).fill("timeout"), 5_000));
     expect(restored).toMatchObject({ reachability: "unreachable", failures: 4 });
-    expect(restored.nextAttemptMs).toBe(77 + 8_000);
+    expect(restored.nextAttemptMs).toBe(77 + 7_500);
   });
 });
 

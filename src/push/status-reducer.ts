@@ -244,9 +244,18 @@ function fail(
   const delayMs =
     policy.retry === "onceThenPark"
       ? policy.baseMs
-      : Math.max(backoffMs(policy, attempts, context.draw), pushed.retryAfterMs ?? 0);
+      : Math.max(backoffOf(next, policy, attempts, context.draw), pushed.retryAfterMs ?? 0);
   next.nextAttemptMs = moment.atMs + delayMs;
   next.nextAttemptWallMs = moment.wallMs + delayMs;
+}
+
+/** Until the verdict the host is asked often: an answer within seconds is what people wait for. */
+const suspectRetryMaxMs = 2_000;
+
+function backoffOf(next: Status, policy: OutcomePolicy, attempts: number, draw: number): number {
+  const isUndecided = policy.countsAsUnreachable && next.reachability === "suspect";
+  const capMs = isUndecided ? Math.min(policy.capMs, suspectRetryMaxMs) : policy.capMs;
+  return backoffMs({ baseMs: policy.baseMs, capMs }, attempts, draw);
 }
 
 function park(
