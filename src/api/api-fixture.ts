@@ -53,7 +53,7 @@ export async function startTestNode(): Promise<TestNode> {
   await ensureView(store);
   const metrics = createMetrics();
   const log = silentLogger;
-  let node: Node | undefined;
+  let node: Node | undefined = undefined;
   const api = createApiServer({ node: () => node, log, metrics, version: "0.0.0-test" });
   const fleet = createFleetServer(() => node, log);
   await fleet.listen({ host: "127.0.0.1", port: 0 });
@@ -71,7 +71,7 @@ export async function startTestNode(): Promise<TestNode> {
   );
   const stopping = new AbortController();
   const ended = node.run(stopping.signal);
-  await until(() => node?.readiness().isReady === true);
+  await until(() => node?.readiness().isReady ?? false);
   return {
     store,
     node,

@@ -100,14 +100,15 @@ test("an aborted sleep leaves no timer, an ended one no listener", async () => {
 
   const { signal } = new AbortController();
   let listeners = 0;
-  const { addEventListener, removeEventListener } = signal;
-  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
     listeners += 1;
-    addEventListener.apply(signal, args);
+    add(...args);
   };
-  signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
     listeners -= 1;
-    removeEventListener.apply(signal, args);
+    remove(...args);
   };
   const ended = clock.sleep(10, signal);
   expect(listeners).toBe(1);

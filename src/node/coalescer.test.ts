@@ -29,13 +29,13 @@ test("wishes during a turn share one more turn that starts after it", async () =
   await settled();
   expect(turns).toHaveLength(2);
   let isDone = false;
-  void Promise.all(later).then(() => {
+  const all = Promise.all(later).finally(() => {
     isDone = true;
   });
   await settled();
   expect(isDone).toBe(false);
   turns[1]?.end();
-  await Promise.all(later);
+  await all;
   expect(turns).toHaveLength(2);
 });
 

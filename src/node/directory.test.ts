@@ -45,7 +45,7 @@ async function threeNodes(answering: { b: Answering; c: Answering }) {
         how === "serves nothing" || (how === "serves half" && partition % 2 === 0)
           ? undefined
           : source(partition);
-      return answerOf(name, ask, serves) as never;
+      return answerOf(name, ask, serves);
     },
     probe: async () => "unknown",
     close: async () => {},
@@ -59,7 +59,7 @@ async function threeNodes(answering: { b: Answering; c: Answering }) {
   });
   const ownedBy = (slot: string) =>
     ids.filter((id) => slice.placement.ownerOf(fixture.partitionOf(id)) === slot);
-  return { ...fixture, slice, store, clock, directory, asked, bodies, ownedBy };
+  return { slice, store, clock, directory, asked, bodies, ownedBy };
 }
 
 function answerOf(name: keyof PeerCalls, ask: unknown, source: HostSource) {

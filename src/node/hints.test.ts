@@ -18,7 +18,7 @@ async function telling(lost: readonly string[] = []) {
       const slot = new URL(fleetUrl).hostname;
       sent.push([slot, ask as Hint]);
       if (lost.includes(slot)) throw new CoxswainError("MEMBER_UNREACHABLE", "no answer");
-      return {} as never;
+      return {};
     },
     probe: async () => "unknown",
     close: async () => {},

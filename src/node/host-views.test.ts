@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseHostId } from "../inventory/host.ts";
 import { parseSelector } from "../inventory/selector.ts";
@@ -110,6 +110,18 @@ describe("counting", () => {
   });
 });
 
+const part = (index: number) => {
+  const tally = new Tally();
+  tally.add(hostOf(`h${index}`, failing(`connect ECONNREFUSED 127.0.0.${index}:9000`)), undefined);
+  return tally;
+};
+
+const merged = (parts: Tally[]) => {
+  const whole = new Tally();
+  for (const { counts, problems } of parts) whole.merge(counts, problems);
+  return whole.problems;
+};
+
 describe("problems", () => {
   test("a hundred hosts that refuse at their own addresses are one problem", () => {
     const tally = new Tally();
@@ -128,19 +140,6 @@ describe("problems", () => {
   });
 
   test("the same trouble from two nodes is one problem, whoever answers first", () => {
-    const part = (index: number) => {
-      const tally = new Tally();
-      tally.add(
-        hostOf(`h${index}`, failing(`connect ECONNREFUSED 127.0.0.${index}:9000`)),
-        undefined,
-      );
-      return tally;
-    };
-    const merged = (parts: Tally[]) => {
-      const whole = new Tally();
-      for (const { counts, problems } of parts) whole.merge(counts, problems);
-      return whole.problems;
-    };
     const [first, second] = [part(1), part(2)];
     expect(merged([first, second])).toEqual(merged([second, first]));
     expect(merged([first, second])).toHaveLength(1);

@@ -47,8 +47,9 @@ test("stopping in the pause ends the loop at once and leaves no timer", async ()
   expect([atMs, clock.timerCount]).toEqual([[0], 0]);
 });
 
+const away = (text: string) => new CoxswainError("STORE_UNAVAILABLE", text);
+
 test("an operating error is logged once until it changes or passes, and turns go on", async () => {
-  const away = (text: string) => new CoxswainError("STORE_UNAVAILABLE", text);
   const { clock, stopping, lines, atMs, loop } = started((count) => {
     if (count <= 3) throw away("away");
     if (count === 4) throw away("still away");

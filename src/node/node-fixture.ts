@@ -108,8 +108,8 @@ export class SliceFixture {
 
   /** Takes up a view of `slots` as slot `a`. */
   async adopt(version: number, ...slots: string[]): Promise<void> {
-    const isSuperseded = () => false;
-    await this.slice.adopt(snapshotOf(version, slots), isSuperseded, new AbortController().signal);
+    const { signal } = new AbortController();
+    await this.slice.adopt(snapshotOf(version, slots), () => false, signal);
   }
 
   targetIds(): string[] {

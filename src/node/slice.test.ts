@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { failCalls } from "../inventory/test-faults.ts";
 import { createInventory } from "../inventory/inventory.ts";
 import { createRandom } from "../kernel/random.ts";
+import { partitionOf } from "../ring/hash.ts";
 import { place } from "../ring/placement.ts";
 import { keys } from "../store/store.ts";
 import { hostId, overlapMaxMs, partitionsCount, SliceFixture, snapshotOf } from "./node-fixture.ts";
@@ -18,8 +19,7 @@ async function filled(): Promise<SliceFixture> {
 /** Hosts of `slot` in a view of `slots`. */
 function ownedBy(slot: string, slots: readonly string[]): string[] {
   const placement = place(snapshotOf(1, slots).view, partitionsCount);
-  const { partitionOf } = new SliceFixture();
-  return ids.filter((id) => placement.ownerOf(partitionOf(id)) === slot);
+  return ids.filter((id) => placement.ownerOf(partitionOf(id, partitionsCount)) === slot);
 }
 
 async function rollout(fixture: SliceFixture, config: string): Promise<void> {
@@ -34,6 +34,28 @@ async function rollout(fixture: SliceFixture, config: string): Promise<void> {
   const { digest } = await inventory.releases.put(config, Buffer.from(config), content);
   await inventory.rollouts.start({ config, digest, selector: "", ...by });
 }
+
+const moved = async () => {
+  const fixture = await filled();
+  await fixture.adopt(1, "a");
+  await fixture.adopt(2, "a", "b");
+  return fixture;
+};
+
+const release = (fixture: SliceFixture, seen: number | undefined, isStoreReachable = true) =>
+  fixture.slice.release(
+    snapshotOf(2, ["a", "b"], seen === undefined ? {} : { b: seen }, isStoreReachable),
+  );
+
+const serving = async () => {
+  const fixture = await filled();
+  await fixture.adopt(1, "a");
+  fixture.pusher.calls.length = 0;
+  return fixture;
+};
+
+const refresh = (fixture: SliceFixture, id: string) =>
+  fixture.slice.refreshPartition(fixture.partitionOf(id));
 
 describe("taking up a view", () => {
   test("gained partitions are loaded, and only then is the view reported", async () => {
@@ -133,16 +155,6 @@ describe("taking up a view", () => {
 
 describe("letting go", () => {
   const lost = ownedBy("b", ["a", "b"]);
-  const moved = async () => {
-    const fixture = await filled();
-    await fixture.adopt(1, "a");
-    await fixture.adopt(2, "a", "b");
-    return fixture;
-  };
-  const release = (fixture: SliceFixture, seen: number | undefined, isStoreReachable = true) =>
-    fixture.slice.release(
-      snapshotOf(2, ["a", "b"], seen === undefined ? {} : { b: seen }, isStoreReachable),
-    );
 
   test("lost partitions are served until the successor has loaded the view", async () => {
     const fixture = await moved();
@@ -193,31 +205,20 @@ describe("letting go", () => {
   });
 
   test("a partition wanted again while its checkpoint is written is kept", async () => {
-    let duringWrite = async () => {};
-    const fixture = new SliceFixture({
+    const fixture: SliceFixture = new SliceFixture({
       read: async () => new Map(),
-      write: () => duringWrite(),
+      write: () => fixture.adopt(3, "a"),
     });
     for (const id of ids) await fixture.put(id);
     await fixture.slice.refreshFleet();
     await fixture.adopt(1, "a");
     await fixture.adopt(2, "a", "b");
-    duringWrite = () => fixture.adopt(3, "a");
     await release(fixture, 2);
     expect(fixture.targetIds()).toEqual(ids);
   });
 });
 
 describe("reading again", () => {
-  const serving = async () => {
-    const fixture = await filled();
-    await fixture.adopt(1, "a");
-    fixture.pusher.calls.length = 0;
-    return fixture;
-  };
-  const refresh = (fixture: SliceFixture, id: string) =>
-    fixture.slice.refreshPartition(fixture.partitionOf(id));
-
   test("a changed host gets a new target, the others of its partition none", async () => {
     const fixture = await serving();
     await fixture.put("h00", "http://elsewhere:9000");

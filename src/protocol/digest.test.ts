@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { digestOf, manifestDigestOf } from "./digest.ts";
 import { digestPattern } from "./limits.ts";
@@ -45,12 +45,13 @@ test("order does not matter to it, and the input is left as it was", () => {
   );
 });
 
+const text = (list: readonly { name: string; digest: string }[]) =>
+  list
+    .map(({ name, digest }) => `${name} ${digest}`)
+    .toSorted()
+    .join();
+
 test("different manifests have different digests", () => {
-  const text = (list: readonly { name: string; digest: string }[]) =>
-    list
-      .map(({ name, digest }) => `${name} ${digest}`)
-      .toSorted()
-      .join();
   fc.assert(
     fc.property(configs, configs, (left, right) => {
       const isSame = text(left) === text(right);

@@ -9,9 +9,10 @@ const named = (index: number) => String(index).padStart(limits.configNameCharsMa
 const repeat = <T>(count: number, make: (index: number) => T) =>
   Array.from({ length: count }, (_, index) => make(index));
 
+const label = (index: number) => String(index).padStart(limits.labelKeyCharsMax, "k");
+
 describe("what one end may say fits what the other end takes", () => {
   test("the largest host record fits an API body", () => {
-    const label = (index: number) => String(index).padStart(limits.labelKeyCharsMax, "k");
     const host = {
       id: "i".repeat(limits.hostIdCharsMax),
       address: "a".repeat(limits.addressCharsMax),
