@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import type { FastifyInstance } from "fastify";
 import { systemClock } from "../kernel/clock.ts";
+import { CoxswainError } from "../kernel/errors.ts";
 import { silentLogger } from "../kernel/log.ts";
 import { createMetrics } from "../kernel/metrics.ts";
 import { resolveOptions } from "../kernel/options.ts";
@@ -44,8 +45,10 @@ export interface TestNode {
 
 export const cluster = "test";
 
-/** A node that has joined; `node` is undefined to its listeners until `create` is called. */
-export async function startTestNode(): Promise<TestNode> {
+/** A node that has joined or, where the store is away, one that is waiting for it. */
+export async function startTestNode(
+  availability: "present" | "away" = "present",
+): Promise<TestNode> {
   const store = new MemoryStore();
   const random = createRandom("api");
   const wanted = { partitions: 64, clusterId: cluster };
@@ -70,8 +73,19 @@ export async function startTestNode(): Promise<TestNode> {
     { meta, options, apiUrl: "http://127.0.0.1:1", fleetUrl, version: "0.0.0-test" },
   );
   const stopping = new AbortController();
-  const ended = node.run(stopping.signal);
-  await until(() => node?.readiness().isReady ?? false);
+  if (availability === "away") {
+    store.faults = {
+      before: () => {
+        throw new CoxswainError("STORE_UNAVAILABLE", "the store is away");
+      },
+    };
+  }
+  const reason = new Error("the test is over");
+  const ended = node.run(stopping.signal).catch((error: unknown) => {
+    // Stopping while it waits is how the run of a node without a store ends.
+    if (error !== reason) throw error;
+  });
+  if (availability === "present") await until(() => node?.readiness().isReady ?? false);
   return {
     store,
     node,
@@ -79,7 +93,7 @@ export async function startTestNode(): Promise<TestNode> {
     fleet,
     fleetUrl,
     async stop() {
-      stopping.abort(new Error("the test is over"));
+      stopping.abort(reason);
       await ended;
       await Promise.all([api.close(), fleet.close(), peers.close(), transport.stop()]);
     },
@@ -95,7 +109,7 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
   }
 }
 
-export function urlOf(server: Server): string {
+function urlOf(server: Server): string {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 

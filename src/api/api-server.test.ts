@@ -188,6 +188,31 @@ describe("the node itself", () => {
     expect(metrics.text).not.toContain("nobody");
   });
 
+  test("events are streamed to whoever connects", async () => {
+    const url = await running.api.listen({ host: "127.0.0.1", port: 0 });
+    const reply = await fetch(`${url}/v1/events`);
+    expect(reply.headers.get("content-type")).toBe("text/event-stream");
+    let text = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of reply.body ?? []) {
+      text += decoder.decode(chunk as Uint8Array, { stream: true });
+      if (/^event: view\.changed\ndata: \{"type":"view\.changed",.*\}\n\n/m.test(text)) break;
+    }
+    expect(text).toContain('"node":"node-1"');
+  });
+
+  test("a node that has not joined is not ready, and lives", async () => {
+    const waiting = await startTestNode("away");
+    const readiness = await waiting.api.inject("/readyz");
+    expect([readiness.statusCode, readiness.json()]).toMatchObject([
+      503,
+      { isReady: false, member: "joining" },
+    ]);
+    expectAnswer(readiness.json(), "Readiness");
+    expect((await waiting.api.inject("/healthz")).statusCode).toBe(200);
+    await waiting.stop();
+  });
+
   test("before there is a node, operations and readiness say so and health is well", async () => {
     const api = createApiServer({
       node: () => undefined,

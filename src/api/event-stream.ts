@@ -18,8 +18,6 @@ export function streamEvents(events: EventLog, reply: FastifyReply): void {
     connection: "keep-alive",
   });
   const send = (event: NodeEvent) => {
-    // Cut off, but not yet told so: writing on would be an error that nobody handles.
-    if (raw.destroyed) return;
     raw.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
     if (raw.writableLength > bufferedBytesMax) raw.destroy();
   };

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { FastifyInstance } from "fastify";
 import { silentLogger } from "../kernel/log.ts";
+import { limits } from "../protocol/limits.ts";
 import { createHttpServer, watchMethods } from "./http-server.ts";
 
 let server: FastifyInstance;
@@ -83,6 +84,14 @@ describe("slow and broken senders", () => {
   });
 });
 
+const sendJson = (bytes: number) =>
+  server.inject({
+    method: "POST",
+    url: "/taken",
+    headers: { "content-type": "application/json" },
+    payload: JSON.stringify("x".repeat(bytes - 2)),
+  });
+
 describe("the common shape", () => {
   test("a defect is INTERNAL", async () => {
     const reply = await server.inject("/broken");
@@ -103,6 +112,12 @@ describe("the common shape", () => {
         details: { allow: ["POST"] },
       },
     });
+  });
+
+  test("a body above the limit is refused unless a route says otherwise", async () => {
+    expect((await sendJson(limits.apiBodyBytesMax)).statusCode).toBe(200);
+    const reply = await sendJson(limits.apiBodyBytesMax + 1);
+    expect([reply.statusCode, reply.json()]).toEqual([413, refusedWith("REQUEST_TOO_LARGE")]);
   });
 
   test("HEAD goes where GET goes", async () => {

@@ -64,15 +64,12 @@ export function createHttpServer(
  */
 export function watchMethods(server: FastifyInstance): () => void {
   const byUrl = new Map<string, Set<string>>();
-  let isWatching = true;
   server.addHook("onRoute", ({ method, url }) => {
-    if (!isWatching) return;
     const known = byUrl.get(url) ?? new Set<string>();
     byUrl.set(url, known);
     for (const each of [method].flat()) known.add(each);
   });
   return () => {
-    isWatching = false;
     for (const [url, known] of byUrl) {
       const allow = [...known].toSorted().join(", ");
       server.route({

@@ -23,7 +23,7 @@ export const partitionsCount = 64;
 export const overlapMaxMs = 10_000;
 
 /** A pusher that pushes nothing: the port, its calls and its targets. */
-export class RecordingPusher implements Pusher {
+class RecordingPusher implements Pusher {
   readonly targets = new Map<HostId, PushTarget>();
   readonly statuses = new Map<HostId, HostStatus>();
   /** `reason id` and `remove id`, in order. */
@@ -117,7 +117,7 @@ export class SliceFixture {
   }
 }
 
-export function memberOf(slot: string): ViewMember {
+function memberOf(slot: string): ViewMember {
   return {
     slot,
     incarnation: 1,
