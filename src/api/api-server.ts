@@ -64,7 +64,7 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
     });
   }
   server.get("/v1/events", (_request, reply) => {
-    streamEvents(ready().events, reply);
+    streamEvents(ready().clusterEvents, reply);
   });
   server.get("/openapi.json", () => openapiDocument([...routes, ...serviceRoutes], version));
   server.get("/metrics", async (_request, reply) => {

@@ -5,7 +5,10 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { FastifyInstance } from "fastify";
 import { ManualClock } from "../kernel/manual-clock.ts";
 import { silentLogger } from "../kernel/log.ts";
+import { systemClock } from "../kernel/clock.ts";
+import { ClusterEvents } from "../node/cluster-events.ts";
 import { EventLog } from "../node/events.ts";
+import { createHttpPeers } from "../node/peers.ts";
 import { until } from "./api-fixture.ts";
 import { streamEvents } from "./event-stream.ts";
 import { createHttpServer } from "./http-server.ts";
@@ -31,11 +34,18 @@ let errors: Error[];
 
 beforeEach(async () => {
   events = new WatchedLog(new ManualClock(0), "n1");
+  const cluster = new ClusterEvents({
+    clock: systemClock,
+    peers: createHttpPeers("test"),
+    log: events,
+    slot: "n1",
+    members: () => [],
+  });
   server = createHttpServer(silentLogger);
   errors = [];
   server.get("/events", (_request, reply) => {
     reply.raw.on("error", (error) => errors.push(error));
-    streamEvents(events, reply);
+    streamEvents(cluster, reply);
   });
   await server.listen({ host: "127.0.0.1", port: 0 });
   ({ port } = server.server.address() as AddressInfo);

@@ -66,6 +66,7 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
   peerRoute("hosts");
   peerRoute("counts");
   peerRoute("addresses");
+  peerRoute("events");
   refuseOtherMethods();
   return server;
 }

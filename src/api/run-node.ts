@@ -8,7 +8,7 @@
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import { systemClock } from "../kernel/clock.ts";
-import { isCoxswainError } from "../kernel/errors.ts";
+import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { createLogger, type Logger } from "../kernel/log.ts";
 import { createMetrics, type Metrics } from "../kernel/metrics.ts";
 import { resolveOptions } from "../kernel/options.ts";
@@ -25,7 +25,6 @@ import { connectStore } from "./connect-store.ts";
 import { createFleetServer } from "./fleet-server.ts";
 import { readOptionFile, type RawOptions } from "./raw-options.ts";
 
-const replacedExitCode = 75;
 const connectTimeoutMs = 2_000;
 /** Above the sweep interval, so that a host's connection outlives the time between two sweeps. */
 const keepAliveMs = 5 * 60_000;
@@ -99,7 +98,11 @@ async function serve(process: Process): Promise<number> {
     log.info({ apiUrl, fleetUrl, cluster: meta.clusterId }, "listening");
     const ended = await node.run(stopping);
     log.info({ ended }, "node stopped");
-    return ended === "replaced" ? replacedExitCode : 0;
+    if (ended === "left") return 0;
+    throw new CoxswainError(
+      "MEMBER_REPLACED",
+      `Another process has taken slot ${options.slot}: this one has stopped pushing`,
+    );
   } finally {
     await Promise.all([api.close(), fleet.close(), peers.close(), transport.stop()]);
   }

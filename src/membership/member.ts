@@ -11,12 +11,14 @@
  * incarnation is accepted (beats are conditioned on its absence), so the eviction that follows can
  * never hit a member whose beat moved after the verdict. A living member finds its beat refused,
  * registers the next incarnation, which replaces the item and the mark, and joins again.
+ * `evictReason` goes with it: what the member has to make up for depends on why it went.
  */
 import { z } from "zod";
 import { CoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import type { View } from "../ring/view.ts";
 import { keys, type Attributes, type Condition, type Item, type Store } from "../store/store.ts";
+import { flapsKeptMax, type EvictReason, type FlapRecord } from "./probation.ts";
 
 /** The calls that membership makes. */
 export type MembershipStore = Pick<Store, "get" | "query" | "put" | "update" | "delete">;
@@ -40,17 +42,35 @@ export interface MemberProgress {
   readonly hosts: number;
   /** Pushes finished since the process started. */
   readonly pushes: number;
+  /** Hosts that are ready for a push or have one under way. */
+  readonly queued: number;
+}
+
+/** What a member has written back to a table that lost it. */
+export interface Restored {
+  /** The view that the member held when it had written everything back. */
+  readonly view: ViewNumber;
+  /** Revision of the rules it knows; the table has these or newer ones. */
+  readonly fleetRevision: number;
 }
 
 export interface MemberReport extends MemberIdentity, MemberProgress {
   readonly incarnation: number;
   readonly holder: string;
   readonly beat: number;
-  readonly intent: "join" | "run" | "leave";
+  /** `restart`: the process has ended and said that its slot comes back. */
+  readonly intent: "join" | "run" | "leave" | "restart";
+  /** With `restart`: how long, on the reader's clock, its silence is no silence. */
+  readonly graceMs: number;
+  /** Own beats in a row without a finished push while hosts were queued. */
+  readonly stalledBeats: number;
+  readonly flaps: FlapRecord;
+  readonly restored: Restored | null;
   /** Slot -> beat key at which this member holds it silent; void as soon as that beat moves. */
   readonly suspects: Readonly<Record<string, string>>;
   /** Beat key of the verdict, once an observer marked the member. */
   readonly evicting: string | undefined;
+  readonly evictReason: EvictReason | undefined;
 }
 
 const count = z.int().min(0);
@@ -61,17 +81,29 @@ const rowSchema = z.object({
   beat: count,
   report: z.string(),
   evicting: z.string().optional(),
+  // A reason that this version does not know is like silence.
+  evictReason: z.enum(["silent", "stalled", "command"]).optional().catch("silent"),
 });
+const viewNumberSchema = z.object({ generation: z.int().min(1), version: count });
 const reportSchema = z.object({
-  intent: z.enum(["join", "run", "leave"]),
+  intent: z.enum(["join", "run", "leave", "restart"]),
+  graceMs: count.max(600_000),
+  stalledBeats: count,
+  flaps: z.object({
+    evictedAtBeats: z.array(z.int()).max(flapsKeptMax),
+    untilBeat: z.int(),
+    beats: count,
+  }),
+  restored: z.object({ view: viewNumberSchema, fleetRevision: count }).nullable(),
   weight: z.int().min(1).max(100),
   zone: z.string().max(limits.labelValueCharsMax),
   url: z.string().max(limits.addressCharsMax),
   fleetUrl: z.string().max(limits.addressCharsMax),
-  viewSeen: z.object({ generation: z.int().min(1), version: count }).nullable(),
+  viewSeen: viewNumberSchema.nullable(),
   placementHash: z.string().max(limits.addressCharsMax).nullable(),
   hosts: count,
   pushes: count,
+  queued: count,
   suspects: z.record(z.string(), z.string()),
 });
 
@@ -85,7 +117,7 @@ export function isMarked(member: MemberReport): boolean {
   return member.evicting === beatKey(member);
 }
 
-/** The attributes of a fresh item; `evicting` is left out: only `markMember` sets it. */
+/** The attributes of a fresh item; the mark is left out: only `markMember` sets it. */
 export function encodeMember(member: MemberReport): Attributes {
   const { incarnation, holder, beat } = member;
   return { incarnation, holder, beat, report: encodeReport(member) };
@@ -93,10 +125,8 @@ export function encodeMember(member: MemberReport): Attributes {
 
 /** The attribute that every beat replaces. */
 export function encodeReport(member: MemberReport): string {
-  const { intent, weight, zone, url, fleetUrl, viewSeen, placementHash, hosts, pushes } = member;
-  const { suspects } = member;
-  const own = { intent, weight, zone, url, fleetUrl };
-  return JSON.stringify({ ...own, viewSeen, placementHash, hosts, pushes, suspects });
+  const { slot, incarnation, holder, beat, evicting, evictReason, ...report } = member;
+  return JSON.stringify(report);
 }
 
 /** Throws STORE_CORRUPT for any other shape. */
@@ -105,8 +135,8 @@ export function decodeMember(item: Item): MemberReport {
   if (!row.success) throw corrupt(item, row.error);
   const report = reportSchema.safeParse(parseJson(row.data.report));
   if (!report.success) throw corrupt(item, report.error);
-  const { incarnation, holder, beat, evicting } = row.data;
-  return { slot: item.sk, incarnation, holder, beat, evicting, ...report.data };
+  const { incarnation, holder, beat, evicting, evictReason } = row.data;
+  return { slot: item.sk, incarnation, holder, beat, evicting, evictReason, ...report.data };
 }
 
 /** Holds only while nobody else has taken the slot. */

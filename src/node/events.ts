@@ -13,6 +13,13 @@ export type NodeEvent = {
   readonly node: string;
 } & Readonly<Record<string, unknown>>;
 
+/** Some events of one node, and where to go on reading. */
+export interface EventPage {
+  readonly events: readonly NodeEvent[];
+  /** Number of events that the node has emitted in all. */
+  readonly last: number;
+}
+
 const keptCount = 256;
 
 /** A bounded history and its subscribers. */
@@ -21,6 +28,7 @@ export class EventLog {
   readonly #node: string;
   readonly #recent: NodeEvent[] = [];
   readonly #listeners = new Set<(event: NodeEvent) => void>();
+  #emittedCount = 0;
 
   constructor(clock: Clock, node: string) {
     this.#clock = clock;
@@ -30,14 +38,20 @@ export class EventLog {
   emit(type: string, fields: Readonly<Record<string, unknown>>): void {
     const at = new Date(this.#clock.wallMs()).toISOString();
     const event: NodeEvent = { type, at, node: this.#node, ...fields };
+    this.#emittedCount += 1;
     this.#recent.push(event);
     if (this.#recent.length > keptCount) this.#recent.shift();
     for (const listener of this.#listeners) listener(event);
   }
 
-  /** The newest `keptCount` events, oldest first. */
-  recent(): readonly NodeEvent[] {
-    return [...this.#recent];
+  /**
+   * The events after the first `after`, oldest first, `keptCount` at most. A number from another life
+   * of the process is beyond what this one has emitted: then all that are kept.
+   */
+  page(after: number): EventPage {
+    const last = this.#emittedCount;
+    const missed = after > last ? last : last - after;
+    return { events: missed === 0 ? [] : this.#recent.slice(-missed), last };
   }
 
   /** Calls `listener` with every later event until the returned function is called. */

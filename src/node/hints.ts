@@ -79,11 +79,11 @@ export class Hints {
 
   /** Throws the store's errors. */
   async read(hint: Hint): Promise<void> {
-    const { slice } = this.#ports;
-    const served = (hint.partitions ?? []).filter((partition) => slice.isServed(partition));
     await Promise.all([
       hint.fleet === undefined ? undefined : this.#fleet.run(hint.fleet),
-      forEachBounded(served, readsAtOnce, (partition) => this.#partitions.run(partition)),
+      forEachBounded(hint.partitions ?? [], readsAtOnce, (partition) =>
+        this.#partitions.run(partition),
+      ),
     ]);
   }
 

@@ -93,7 +93,7 @@ describe("a node", () => {
     expect(node.readiness().isReady).toBe(true);
     expect(await stop(ended)).toBe("left");
     expect([node.readiness().member, clock.timerCount]).toEqual(["left", 0]);
-    expect(node.events.recent().map(({ type }) => type)).toContain("node.stopping");
+    expect(node.events.page(0).events.map(({ type }) => type)).toContain("node.stopping");
   });
 
   test("that is told to stop while it waits for the store ends at once", async () => {

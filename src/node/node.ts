@@ -16,9 +16,9 @@ import type { Metrics } from "../kernel/metrics.ts";
 import type { Random } from "../kernel/random.ts";
 import { createMembership, type Membership } from "../membership/membership.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import { membershipDefaults } from "../membership/options.ts";
+import { membershipDefaults, type MembershipOptions } from "../membership/options.ts";
 import type { Hello } from "../protocol/sync.ts";
-import { defaultPushOptions } from "../push/push-options.ts";
+import { defaultPushOptions, type PushOptions } from "../push/push-options.ts";
 import { createPusher, type Pusher } from "../push/pusher.ts";
 import type { Transport } from "../push/transport.ts";
 import { partitionOf } from "../ring/hash.ts";
@@ -27,6 +27,7 @@ import type { Store } from "../store/store.ts";
 import { answerCounts, answerHosts, takenAddresses } from "./answers.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Directory } from "./directory.ts";
+import { ClusterEvents } from "./cluster-events.ts";
 import { EventLog } from "./events.ts";
 import { Hints } from "./hints.ts";
 import type { KnownHost } from "./host-views.ts";
@@ -54,6 +55,9 @@ export interface NodeSetup {
   readonly apiUrl: string;
   readonly fleetUrl: string;
   readonly version: string;
+  /** Instead of the defaults of membership and push, for what no option of a node names. */
+  readonly membership?: Partial<MembershipOptions>;
+  readonly push?: Partial<PushOptions>;
 }
 
 export interface Readiness {
@@ -72,6 +76,7 @@ const rereadAllMs = 10 * 60_000;
 export class Node {
   readonly cluster: string;
   readonly events: EventLog;
+  readonly clusterEvents: ClusterEvents;
   readonly operations: Operations;
   readonly #ports: NodePorts;
   readonly #setup: NodeSetup;
@@ -120,6 +125,7 @@ export class Node {
         silenceReadsMin: options.silenceReads,
         joinQuietMs: options.joinQuietMs,
         leaveTimeoutMs: options.drainTimeoutMs,
+        ...setup.membership,
       },
     );
     this.#checkpointer = new Checkpointer(
@@ -145,6 +151,7 @@ export class Node {
         deadlineMs: options.pushDeadlineMs,
         sweepDeadlineMs: Math.min(options.pushDeadlineMs, defaultPushOptions.sweepDeadlineMs),
         sweepIntervalMs: options.sweepIntervalMs,
+        ...setup.push,
       },
       {
         onStatus: (id) => this.#checkpointer.markChanged(this.#partitionOf(id)),
@@ -175,6 +182,13 @@ export class Node {
       { partitionsCount: meta.partitions, overlapMaxMs: options.overlapMaxMs },
     );
     this.#hints = new Hints({ peers, metrics, slice: this.#slice, slot: options.slot, log });
+    this.clusterEvents = new ClusterEvents({
+      clock,
+      peers,
+      log: this.events,
+      slot: options.slot,
+      members: () => this.#slice.view.members,
+    });
     const directory = new Directory({
       slot: options.slot,
       slice: this.#slice,
@@ -292,6 +306,8 @@ export class Node {
         );
       case "counts":
         return answerCounts(call.ask, local);
+      case "events":
+        return this.events.page(call.ask.after);
       case "addresses":
         return { taken: takenAddresses(call.ask.hosts, this.#slice.servedPartitions(), local) };
     }

@@ -7,6 +7,7 @@
  */
 import { Agent, request } from "undici";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
+import type { EventPage } from "./events.ts";
 
 /** What a node can ask of a peer, with the body it sends and the answer it gets. */
 export interface PeerCalls {
@@ -16,6 +17,8 @@ export interface PeerCalls {
   hello: { ask: { host: string }; answer: { isServed: boolean } };
   hosts: { ask: HostsQuery; answer: HostsAnswer };
   counts: { ask: CountsQuery; answer: CountsAnswer };
+  /** What the peer has seen since its first `after` events. */
+  events: { ask: { after: number }; answer: EventPage };
   addresses: { ask: { hosts: readonly HostAddress[] }; answer: { taken: readonly TakenAddress[] } };
 }
 

@@ -184,6 +184,13 @@ describe("letting go", () => {
     await fixture.clock.advance(10 * overlapMaxMs);
     await release(fixture, undefined, false);
     expect(fixture.targetIds()).toEqual(ids);
+    // The successor's time starts when the store is back, not when the view changed.
+    await fixture.clock.advance(overlapMaxMs - 1);
+    await release(fixture, undefined);
+    expect(fixture.targetIds()).toEqual(ids);
+    await fixture.clock.advance(1);
+    await release(fixture, undefined);
+    expect(fixture.targetIds()).not.toEqual(ids);
   });
 
   test("a partition that comes back is kept, with its hosts as they are", async () => {
@@ -219,6 +226,29 @@ describe("letting go", () => {
 });
 
 describe("reading again", () => {
+  test("a host that changes while its partition is being loaded is found without a poll", async () => {
+    const fixture: SliceFixture = new SliceFixture({
+      // Between the read of the hosts and the end of the load: a change, and its hint.
+      async read() {
+        if (fixture.slice.placement.ownerOf(fixture.partitionOf("h00")) !== "a") return new Map();
+        await fixture.put("h00", "http://elsewhere:9000");
+        await fixture.slice.refreshPartition(fixture.partitionOf("h00"));
+        return new Map();
+      },
+      write: async () => {},
+    });
+    await fixture.put("h00");
+    await fixture.slice.refreshFleet();
+    await fixture.adopt(1, "a");
+    expect(fixture.pusher.targets.get(hostId("h00"))?.address).toBe("http://elsewhere:9000");
+  });
+
+  test("a rollback that a poll has seen first still goes ahead of other work", async () => {
+    const fixture = await serving();
+    await fixture.slice.refreshFleet("rollback");
+    expect(fixture.pusher.calls.toSorted()).toEqual(ids.map((id) => `rollback ${id}`));
+  });
+
   test("a changed host gets a new target, the others of its partition none", async () => {
     const fixture = await serving();
     await fixture.put("h00", "http://elsewhere:9000");

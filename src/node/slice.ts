@@ -69,6 +69,7 @@ export class Slice {
   #fleet: Fleet = emptyFleet;
   #isFleetKnown = false;
   #rereadUpTo = -1;
+  readonly #changedWhileLoading = new Set<number>();
   #desired: Desired = compileFleet(emptyFleet);
 
   constructor(ports: SlicePorts, options: { partitionsCount: number; overlapMaxMs: number }) {
@@ -172,13 +173,13 @@ export class Slice {
   /** Lets go of lost partitions whose new owner has reported the view, or that waited too long. */
   async release(snapshot: MembershipSnapshot): Promise<void> {
     const atMs = this.#ports.clock.monotonicMs();
+    if (!snapshot.isStoreReachable) this.#restartReleases(atMs);
     const done = [...this.#served].flatMap(([partition, { releasingSinceMs }]) => {
       if (releasingSinceMs === undefined) return [];
       const owner = this.#placement.ownerOf(partition);
       const hasSuccessor =
         owner !== undefined && hasLoaded(snapshot.members.get(owner)?.viewSeen, this.#view);
-      // Without the store the successor can neither load nor report: serving on is the safe side.
-      const isOverdue = snapshot.isStoreReachable && atMs - releasingSinceMs >= this.#overlapMaxMs;
+      const isOverdue = atMs - releasingSinceMs >= this.#overlapMaxMs;
       return hasSuccessor || (isOverdue && owner !== undefined) ? [partition] : [];
     });
     if (done.length === 0) return;
@@ -189,16 +190,29 @@ export class Slice {
     this.#ports.log.info({ partitions: done.length }, "partitions released");
   }
 
-  /** Reads the partition again if it is served here; throws what the store throws. */
+  /** Without the store a successor can neither load nor report: its time starts when it is back. */
+  #restartReleases(atMs: number): void {
+    for (const served of this.#served.values()) {
+      if (served.releasingSinceMs !== undefined) served.releasingSinceMs = atMs;
+    }
+  }
+
+  /**
+   * Reads the partition again if it is served here; throws what the store throws. One that is being
+   * loaded at the moment is read once more after that.
+   */
   async refreshPartition(partition: number): Promise<void> {
     if (this.#served.has(partition)) await this.#load(partition);
+    else if (this.#wanted.has(partition)) this.#changedWhileLoading.add(partition);
   }
 
   /** Reads the rules; where they moved forward, every served host gets its new target. */
   async refreshFleet(reason: PushReason = "change"): Promise<void> {
     const fleet = await this.#ports.fleets.read();
     this.#isFleetKnown = true;
-    if (fleet.revision <= this.#fleet.revision) return;
+    if (fleet.revision < this.#fleet.revision) return;
+    // A poll may have seen a rollback first: what it queued still has to go ahead of the rest.
+    if (fleet.revision === this.#fleet.revision && reason !== "rollback") return;
     this.#fleet = fleet;
     this.#desired = compileFleet(fleet, this.#desired);
     await this.#retargetAll(reason);
@@ -243,6 +257,7 @@ export class Slice {
       if (failure !== undefined || isSuperseded()) return;
       try {
         await this.#load(partition, heads.get(partition));
+        if (this.#changedWhileLoading.delete(partition)) await this.#load(partition);
       } catch (error) {
         if (!isCoxswainError(error)) throw error;
         failure ??= error;

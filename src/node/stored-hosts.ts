@@ -8,6 +8,7 @@
 import { readCheckpoint } from "../inventory/checkpoints.ts";
 import type { HostStore } from "../inventory/hosts.ts";
 import type { Clock } from "../kernel/clock.ts";
+import { isCoxswainError } from "../kernel/errors.ts";
 import { restoreStatus } from "../push/host-checkpoint.ts";
 import { newStatus } from "../push/host-status.ts";
 import type { Store } from "../store/store.ts";
@@ -50,9 +51,10 @@ export class StoredHosts {
       this.#readings.set(partition, reading);
       try {
         found.set(partition, await reading.hosts);
-      } catch {
+      } catch (error) {
         // The caller sees which partitions are not in the answer and says so.
         this.#readings.delete(partition);
+        if (!isCoxswainError(error)) throw error;
       }
     });
     return found;

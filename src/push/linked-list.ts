@@ -26,6 +26,15 @@ export class LinkedList<Member extends Linked<Member>> {
     return this.#first;
   }
 
+  /** From first to last; the member at hand may be removed meanwhile. */
+  *[Symbol.iterator](): Generator<Member> {
+    for (let member = this.#first; member !== undefined;) {
+      const { next } = member;
+      yield member;
+      member = next;
+    }
+  }
+
   append(member: Member): void {
     member.previous = this.#last;
     member.next = undefined;

@@ -6,10 +6,15 @@ export interface PushCounts {
   readonly total: number;
   readonly sync: Readonly<Record<SyncClass, number>>;
   readonly reachability: Readonly<Record<Reachability, number>>;
+  /** Pushes that ended since the start, except those that this machine could not even send. */
+  readonly finished: number;
+  /** Hosts that are ready for a push or have one under way. */
+  readonly queued: number;
 }
 
 export class Tally {
   #total = 0;
+  #finished = 0;
   readonly #sync: Record<SyncClass, number> = {
     neverSeen: 0,
     unreachable: 0,
@@ -33,11 +38,18 @@ export class Tally {
     this.#change(sync, reachability, -1);
   }
 
-  counts(): PushCounts {
+  /** A push ended in a way that shows this node at work. */
+  finish(): void {
+    this.#finished += 1;
+  }
+
+  counts(queued: number): PushCounts {
     return {
       total: this.#total,
       sync: { ...this.#sync },
       reachability: { ...this.#reachability },
+      finished: this.#finished,
+      queued,
     };
   }
 

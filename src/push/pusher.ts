@@ -162,7 +162,7 @@ class SlicePusher implements Pusher {
   }
 
   counts(): PushCounts {
-    return this.#tally.counts();
+    return this.#tally.counts(this.#loop.queue.readyCount + this.#loop.inFlightCount);
   }
 
   start(): void {
@@ -283,6 +283,7 @@ class SlicePusher implements Pusher {
     const { atMs } = moment;
     this.#metrics.ended(flight.lane, pushed.kind, atMs - flight.startedMs);
     this.#loop.judge(entry.id, flight, pushed, atMs);
+    if (pushed.kind !== "local" || flight.isUnsent) this.#tally.finish();
     if (entry.isRemoved) this.#entries.delete(entry.id);
     else if (entry.incarnation === flight.incarnation) {
       this.#takeOutcome(entry, flight, pushed, moment);
@@ -362,7 +363,7 @@ class SlicePusher implements Pusher {
   #sample(): void {
     const { queue, inFlightCount } = this.#loop;
     const { socketCount } = this.#ports.transport;
-    this.#metrics.sample(this.#tally.counts(), queue, inFlightCount, socketCount);
+    this.#metrics.sample(this.counts(), queue, inFlightCount, socketCount);
   }
 
   #moment(): Moment {

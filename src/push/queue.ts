@@ -125,6 +125,13 @@ export class PushQueue<Value> {
     return this.#ready[lane][pool].length;
   }
 
+  /** Slots that are ready, in all lanes. */
+  get readyCount(): number {
+    let count = 0;
+    for (const lane of lanes) for (const pool of pools) count += this.length(lane, pool);
+    return count;
+  }
+
   /** When the first waiting slot becomes ready. */
   get nextDueMs(): number | undefined {
     return this.#waiting.first?.dueMs;

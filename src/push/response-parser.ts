@@ -52,7 +52,7 @@ const noBytes = Buffer.alloc(0);
 export class ResponseParser {
   readonly #bodyBytesMax: number;
   #state: State = "status";
-  #framing: Framing = "untilClose";
+  #framing: Framing = "length";
   #verdict: ParseVerdict = more;
   /** The line so far, where a piece ended inside it. */
   #line = "";
@@ -278,7 +278,7 @@ export class ResponseParser {
       response: {
         status: this.#status,
         body: this.#pieces.length > 1 ? Buffer.concat(this.#pieces) : first,
-        isKeepAlive: !this.#isOldVersion && !isClosing && !this.#endsWithConnection,
+        isKeepAlive: !this.#isOldVersion && !isClosing && this.#framing !== "untilClose",
         keepAliveMs: hint === null ? undefined : Number(hint[1]) * 1_000,
         retryAfter: this.#retryAfter,
         contentEncoding: this.#contentEncoding,
@@ -286,10 +286,6 @@ export class ResponseParser {
       restBytes: 0,
     };
     this.#pieces = [];
-  }
-
-  get #endsWithConnection(): boolean {
-    return this.#framing === "untilClose" && this.#bodyBytes > 0;
   }
 
   #refuseSize(): void {

@@ -1,0 +1,306 @@
+/**
+ * One machine of the data plane: the shipped agent core on a memory disk, an HTTP listener that
+ * exists only as a function, and hellos; with everything that can happen to a machine.
+ *
+ * A crash loses what the disk had not synced; an amnesia loses the disk. A paused process executes
+ * what reached it when it goes on, whoever still waits for it.
+ */
+import { gunzipSync } from "node:zlib";
+import { createAgentCore, type AgentCore } from "../src/agent/agent-core.ts";
+import { helloBackoffMs } from "../src/agent/agent.ts";
+import type { CommandRunner } from "../src/agent/command-runner.ts";
+import { MemoryDisk } from "../src/agent/memory-disk.ts";
+import type { Logger } from "../src/kernel/log.ts";
+import { silentLogger } from "../src/kernel/log.ts";
+import { formatFence, parseFence, type Fence } from "../src/protocol/fence.ts";
+import { syncReplySchema, type Hello } from "../src/protocol/sync.ts";
+import type { ExchangeRequest, ExchangeResult } from "../src/push/transport.ts";
+import type { Dice } from "./dice.ts";
+import type { Recorder } from "./observations.ts";
+import { ProcessClock } from "./process-clock.ts";
+import { failed, type Listener } from "./sim-transport.ts";
+import type { Timeline } from "./timeline.ts";
+import { configPath, watchDisk } from "./watched-disk.ts";
+
+export type HostFault =
+  /** Takes requests and never answers; executes them or not. */
+  | { readonly kind: "tarpit"; readonly isExecuting: boolean }
+  | { readonly kind: "status"; readonly status: number; readonly retryAfterMs: number | undefined }
+  /** Answers something that is no sync reply, or never stops answering. */
+  | { readonly kind: "garbage" | "endless" };
+
+/** Guards that a negative control takes away. */
+export interface HostGuards {
+  readonly hasFence: boolean;
+  readonly hasDurableWrite: boolean;
+}
+
+export interface HostPorts {
+  readonly timeline: Timeline;
+  readonly recorder: Recorder;
+  readonly dice: Dice;
+  readonly cluster: string;
+  readonly guards: HostGuards;
+  /** Says hello to some node; false where nobody heard it. */
+  readonly hello: (host: SimHost, hello: Hello) => Promise<boolean>;
+}
+
+const quietAfterMs = 60_000;
+
+export class SimHost implements Listener {
+  readonly id: string;
+  address: string;
+  disk = new MemoryDisk();
+  /** Counts disks: an amnesia starts the next. */
+  diskLife = 1;
+  clock: ProcessClock;
+  core: AgentCore | undefined;
+  fault: HostFault | undefined;
+  /** Check and reload commands take this long. */
+  commandMs = 0;
+  /** Manifests that this host has ever said it holds. */
+  readonly said = new Set<string>();
+  readonly #ports: HostPorts;
+  #handlingCount = 0;
+  #isIdleCrash = true;
+  #isDiskNew = true;
+  #bootCount = 0;
+
+  constructor(ports: HostPorts, id: string, address: string) {
+    this.#ports = ports;
+    this.id = id;
+    this.address = address;
+    this.clock = new ProcessClock(ports.timeline);
+    this.clock.kill();
+  }
+
+  get endpoint(): string {
+    return `host:${this.id}`;
+  }
+
+  get isUp(): boolean {
+    return this.core !== undefined;
+  }
+
+  /** True while nothing keeps it from being synced. */
+  get isHealthy(): boolean {
+    return this.isUp && this.fault === undefined && this.clock.state === "running";
+  }
+
+  async start(): Promise<void> {
+    if (this.core !== undefined) return;
+    const { timeline, recorder, dice, cluster, guards } = this.#ports;
+    this.disk.restart();
+    this.disk.faults.losesFsync = !guards.hasDurableWrite;
+    const clock = new ProcessClock(timeline);
+    this.clock = clock;
+    const onChange = (path: string) => {
+      const isPushed = this.#handlingCount > 0 || this.core === undefined;
+      recorder.observe({ kind: "host.changed", host: this.id, path, isPushed });
+    };
+    const runner: CommandRunner = {
+      run: async () => {
+        if (this.commandMs > 0) await clock.sleep(this.commandMs);
+        return { kind: "exited", code: 0, output: "" };
+      },
+    };
+    const core = createAgentCore(
+      {
+        disk: watchDisk(this.disk, onChange),
+        runner,
+        clock,
+        random: dice.random.fork(`${this.id}/${this.#bootCount++}`),
+        log: this.#log(),
+      },
+      {
+        host: this.id,
+        cluster,
+        agentVersion: "sim/1",
+        targets: { folder: "/agent", listed: listedTargets, acceptUnlisted: true },
+      },
+    );
+    try {
+      await core.open();
+    } catch (error) {
+      recorder.fail("safety", "boot", `${this.id} cannot open its disk: ${String(error)}`, [this.id]);
+      return;
+    }
+    this.core = core;
+    const { fence, manifest: held } = core.held();
+    recorder.observe({
+      kind: "host.booted",
+      host: this.id,
+      isDiskNew: this.#isDiskNew,
+      isIdleCrash: this.#isIdleCrash,
+      fence: guards.hasFence ? fence : undefined,
+      held,
+    });
+    this.#isDiskNew = false;
+    void this.#sayHellos(clock);
+  }
+
+  /** Power off. `hasAmnesia`: the disk is gone as well. */
+  crash(hasAmnesia = false): void {
+    this.clock.kill();
+    this.core = undefined;
+    this.#isIdleCrash = this.#handlingCount === 0;
+    this.#handlingCount = 0;
+    if (!hasAmnesia) return;
+    this.disk = new MemoryDisk();
+    this.diskLife++;
+    this.#isDiskNew = true;
+  }
+
+  /** Text of a config's file; undefined where there is none. */
+  content(name: string): string | undefined {
+    return this.disk.text(configPath(name));
+  }
+
+  receive(request: ExchangeRequest, answer: (result: ExchangeResult) => void): void {
+    const life = this.clock;
+    life.deliver(() => {
+      const { fault } = this;
+      switch (fault?.kind) {
+        case undefined:
+          void this.#sync(request, life, answer);
+          return;
+        case "tarpit":
+          if (fault.isExecuting) void this.#sync(request, life, () => {});
+          return;
+        case "status":
+          answer({ ...fault, kind: "reply", body: Buffer.from("{}") });
+          return;
+        case "garbage":
+          answer({ kind: "reply", status: 200, retryAfterMs: undefined, body: Buffer.from("<p>") });
+          return;
+        case "endless":
+          answer(failed("protocol", "the reply is larger than allowed", true));
+          return;
+      }
+    });
+  }
+
+  async #sync(
+    request: ExchangeRequest,
+    life: ProcessClock,
+    answer: (result: ExchangeResult) => void,
+  ): Promise<void> {
+    const { core } = this;
+    const wire = parseFence(request.headers["coxswain-fence"] ?? "");
+    if (core === undefined || wire === undefined) return;
+    this.#handlingCount++;
+    try {
+      const body = bodyOf(request);
+      const { status, body: reply, retryAfterSeconds } = await core.handleSync({
+        headers: this.#ports.guards.hasFence ? request.headers : this.#blind(request.headers),
+        body,
+      });
+      this.#handlingCount--;
+      this.#note(status, reply, wire, request, (body as { manifest: string }).manifest);
+      const retryAfterMs = retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000;
+      answer({ kind: "reply", status, retryAfterMs, body: Buffer.from(JSON.stringify(reply)) });
+    } catch (error) {
+      if (life !== this.clock || life.state === "gone") return;
+      if (!String(error).includes("machine has crashed")) {
+        this.#ports.recorder.fail("crash", "agent", `${this.id}: ${stackOf(error)}`, [this.id]);
+        return;
+      }
+      this.crash();
+    }
+  }
+
+  #note(
+    status: number,
+    body: object,
+    wire: Fence,
+    { headers }: ExchangeRequest,
+    offered: string,
+  ): void {
+    const { recorder, guards } = this.#ports;
+    const reply = syncReplySchema.safeParse(body).data;
+    if (reply !== undefined) this.said.add(reply.manifest);
+    if (status !== 200 || reply === undefined) {
+      recorder.observe({ kind: "host.refused", host: this.id, status });
+      return;
+    }
+    recorder.observe({
+      kind: "host.synced",
+      host: this.id,
+      node: headers["coxswain-node"] ?? "",
+      wire,
+      offered,
+      held: reply.manifest,
+      isAccepted: !guards.hasFence || reply.fence === formatFence(wire),
+    });
+  }
+
+  /** The fence taken out: the core is told a number that never goes back. */
+  #blind(headers: ExchangeRequest["headers"]): ExchangeRequest["headers"] {
+    this.#blindCount++;
+    return { ...headers, "coxswain-fence": `1.${this.#blindCount}.${this.#blindCount}` };
+  }
+  #blindCount = 0;
+
+  async #sayHellos(clock: ProcessClock): Promise<void> {
+    const { dice, hello } = this.#ports;
+    await clock.sleep(dice.between(0, 1_000));
+    for (;;) {
+      const sinceMs = clock.monotonicMs();
+      for (let attempt = 1; (this.core?.lastSyncAtMs() ?? -1) < sinceMs; attempt++) {
+        if (this.core === undefined || clock.state === "gone") return;
+        const { boot, fence, manifest } = this.core.held();
+        const text = formatFence(fence ?? { generation: 0, fleet: 0, host: 0 });
+        if (await hello(this, { host: this.id, boot, fence: text, manifest })) break;
+        await clock.sleep(helloBackoffMs(attempt, dice.random.next()));
+      }
+      const heardMs = clock.monotonicMs();
+      const quietMs = quietAfterMs * dice.between(1, 1.2);
+      for (;;) {
+        const lastMs = Math.max(heardMs, this.core?.lastSyncAtMs() ?? 0);
+        const leftMs = lastMs + quietMs - clock.monotonicMs();
+        if (leftMs <= 0) break;
+        await clock.sleep(leftMs);
+      }
+    }
+  }
+
+  #log(): Logger {
+    const { recorder } = this.#ports;
+    const log: Logger = {
+      ...silentLogger,
+      error: (fields, message) => {
+        if (!message.startsWith("integrity")) return;
+        const text = `${this.id}: ${message} ${JSON.stringify(fields)}`;
+        recorder.fail("safety", "integrity", text, [this.id]);
+      },
+      child: () => log,
+    };
+    return log;
+  }
+}
+
+/** `app.conf` has commands, so that its apply takes time; other names have none. */
+const listedTargets = new Map([
+  [
+    "app.conf",
+    {
+      path: configPath("app.conf"),
+      attributes: { mode: 0o644 },
+      check: ["check"],
+      checkTimeoutMs: 10_000,
+      reload: ["reload"],
+      reloadTimeoutMs: 10_000,
+    },
+  ],
+]);
+
+function bodyOf({ body, headers }: ExchangeRequest): unknown {
+  const bytes = body ?? Buffer.alloc(0);
+  const isGzip = headers["content-encoding"] === "gzip";
+  return JSON.parse((isGzip ? gunzipSync(bytes) : bytes).toString("utf8"));
+}
+
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
