@@ -18,7 +18,7 @@ import { nodeOptionRules, nodeOptions } from "../node/options.ts";
 import { createHttpPeers } from "../node/peers.ts";
 import { manifestDigestOf } from "../protocol/digest.ts";
 import { syncHeaders, type SyncReply, type SyncRequest } from "../protocol/sync.ts";
-import { createUndiciTransport } from "../push/undici-transport.ts";
+import { createSocketTransport } from "../push/socket-transport.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { initialiseCluster } from "../store/meta.ts";
 import { createApiServer } from "./api-server.ts";
@@ -62,7 +62,7 @@ export async function startTestNode(
   await fleet.listen({ host: "127.0.0.1", port: 0 });
   const fleetUrl = urlOf(fleet.server);
   const peers = createHttpPeers(cluster);
-  const transport = createUndiciTransport(systemClock, {
+  const transport = createSocketTransport(systemClock, {
     socketsMax: 64,
     keepAliveMs: 10_000,
     connectTimeoutMs: 500,

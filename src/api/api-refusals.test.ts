@@ -60,13 +60,6 @@ describe("what is refused", () => {
       "REQUEST_INVALID",
     ],
     [
-      "content as JSON",
-      "/v1/configs/a/releases",
-      { method: "POST", body: { a: 1 } },
-      400,
-      "REQUEST_INVALID",
-    ],
-    [
       "an unknown field",
       "/v1/hosts/a",
       { method: "PUT", body: { address: "http://127.0.0.1:1", lables: {} } },
@@ -242,6 +235,20 @@ describe("what is refused", () => {
       { method: "POST" },
       404,
       "ROLLOUT_NOT_FOUND",
+    ],
+    [
+      "evicting an unknown slot",
+      "/v1/members/nobody/evict",
+      { method: "POST" },
+      404,
+      "MEMBER_NOT_FOUND",
+    ],
+    [
+      "evicting the only member",
+      "/v1/members/node-1/evict",
+      { method: "POST" },
+      409,
+      "MEMBER_LAST",
     ],
     [
       "a config name with ../",

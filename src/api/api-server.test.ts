@@ -56,6 +56,17 @@ describe("releases and rollouts", () => {
     );
   });
 
+  test("a JSON document is published as it was written, whatever its media type", async () => {
+    const content = Buffer.from('{ "a" :  1 }\n');
+    const reply = await running.api.inject({
+      method: "POST",
+      url: "/v1/configs/routes.json/releases",
+      headers: { "content-type": "application/json" },
+      payload: content,
+    });
+    expect(reply.json()).toMatchObject({ digest: digestOf(content), size: content.length });
+  });
+
   test("the empty content is a release like any other", async () => {
     const reply = await send("/v1/configs/empty/releases", { method: "POST" });
     expect(reply.json).toMatchObject({ digest: digestOf(new Uint8Array()), size: 0 });

@@ -33,12 +33,7 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
   };
   const server = createHttpServer(log);
   const refuseOtherMethods = watchMethods(server);
-  // Contents and imports are bytes until the operation looks at them.
-  server.addContentTypeParser(
-    ["application/octet-stream", "application/x-ndjson", "text/plain", "*"],
-    { parseAs: "buffer", bodyLimit: limits.importBodyBytesMax },
-    (_request, body, done) => done(null, body),
-  );
+  addBytesParser(server);
   server.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "none";
     metrics.apiSeconds
@@ -46,8 +41,8 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
       .observe(reply.elapsedTime / 1_000);
     done();
   });
-  for (const route of routes) {
-    server.route({
+  const add = (scope: FastifyInstance, route: Route) =>
+    scope.route({
       method: route.method,
       url: route.url,
       bodyLimit: route.bodyBytesMax ?? limits.apiBodyBytesMax,
@@ -62,7 +57,17 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
       },
       handler: (request, reply) => route.handle(new Call(request, reply), ready().operations),
     });
+  for (const route of routes) {
+    if (route.bodyType === undefined) add(server, route);
   }
+  // A content is bytes whatever its sender calls it: a JSON document is published as it was written.
+  void server.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    addBytesParser(scope);
+    for (const route of routes) {
+      if (route.bodyType !== undefined) add(scope, route);
+    }
+  });
   server.get("/v1/events", (_request, reply) => {
     streamEvents(ready().clusterEvents, reply);
   });
@@ -77,19 +82,25 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
     reply.status(readiness.isReady ? 200 : 503);
     return readiness;
   });
-  refuseOtherMethods();
+  // Once every route above is known, those of the other scope too.
+  void server.register(async () => refuseOtherMethods());
   return server;
 }
 
-/** Anything but JSON arrives as bytes, whatever the route expects. Throws REQUEST_INVALID. */
+function addBytesParser(scope: FastifyInstance): void {
+  scope.addContentTypeParser(
+    ["text/plain", "*"],
+    { parseAs: "buffer", bodyLimit: limits.importBodyBytesMax },
+    (_request, body, done) => done(null, body),
+  );
+}
+
+/** What is not called JSON arrives as bytes, which a JSON route refuses. Throws REQUEST_INVALID. */
 function checkMediaType({ body, bodyType }: Route, request: FastifyRequest): void {
-  if (request.body === undefined || request.body === null) return;
-  const isBytes = Buffer.isBuffer(request.body);
-  const isExpected = bodyType === undefined ? body === undefined || !isBytes : isBytes;
-  if (isExpected) return;
+  if (body === undefined || bodyType !== undefined || !Buffer.isBuffer(request.body)) return;
   throw new CoxswainError(
     "REQUEST_INVALID",
-    `Expected the body as ${bodyType ?? "application/json"}, got ${request.headers["content-type"]}`,
+    `Expected the body as application/json, got ${request.headers["content-type"]}`,
   );
 }
 

@@ -255,6 +255,15 @@ export const routes: readonly Route[] = [
     handle: (_call, operations) => operations.members(),
   },
   {
+    method: "POST",
+    url: "/v1/members/:slot/evict",
+    summary: "Take a member out of the view; one that lives comes back after its probation",
+    params: schemas.memberParams,
+    status: 200,
+    answer: "Eviction",
+    handle: (call, operations) => operations.evictMember(call.param("slot"), call.actor),
+  },
+  {
     method: "GET",
     url: "/v1/placement",
     summary: "Who owns a host, or how the partitions are spread",

@@ -1,9 +1,14 @@
-/** `init`: the table, the cluster's parameters and the first, empty view. Safe to repeat. */
+/**
+ * `init`: the table, the cluster's parameters and the first, empty view; on request a higher
+ * generation. Safe to repeat.
+ */
+import { FleetStore } from "../inventory/fleet.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { resolveOptions } from "../kernel/options.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { ensureView } from "../membership/view-store.ts";
 import { initOptions } from "../node/options.ts";
+import { raiseGeneration } from "../node/raise-generation.ts";
 import { createTable } from "../store/create-table.ts";
 import { initialiseCluster, type Meta } from "../store/meta.ts";
 import { connectStore } from "./connect-store.ts";
@@ -30,6 +35,11 @@ export async function runInit(raw: RawOptions): Promise<InitResult> {
     const ports = { clock: systemClock, random: systemRandom() };
     const { meta, isNew } = await initialiseCluster(connected.store, wanted, ports);
     await ensureView(connected.store);
+    const { store } = connected;
+    const fleets = new FleetStore(store, ports.random);
+    if (options.generation > 0) {
+      await raiseGeneration({ store, fleets, random: ports.random }, options.generation);
+    }
     return { meta, isNew, place: connected.place };
   } finally {
     await connected.close();

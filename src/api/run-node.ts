@@ -17,7 +17,7 @@ import { watchLoopLag } from "../node/loop-lag.ts";
 import { createNode, type Node } from "../node/node.ts";
 import { nodeOptionRules, nodeOptions, type NodeOptions } from "../node/options.ts";
 import { createHttpPeers } from "../node/peers.ts";
-import { createUndiciTransport } from "../push/undici-transport.ts";
+import { createSocketTransport } from "../push/socket-transport.ts";
 import { checkMeta, readMeta, type Meta } from "../store/meta.ts";
 import type { Store } from "../store/store.ts";
 import { createApiServer } from "./api-server.ts";
@@ -81,7 +81,7 @@ async function serve(process: Process): Promise<number> {
     version,
   });
   const peers = createHttpPeers(meta.clusterId);
-  const transport = createUndiciTransport(systemClock, {
+  const transport = createSocketTransport(systemClock, {
     socketsMax: options.sockets,
     keepAliveMs,
     connectTimeoutMs: Math.min(options.pushDeadlineMs, connectTimeoutMs),

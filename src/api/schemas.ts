@@ -26,6 +26,7 @@ export const pinParams = object({
   id: text(limits.hostIdCharsMax),
   name: text(limits.configNameCharsMax),
 });
+export const memberParams = object({ slot: text(limits.hostIdCharsMax) });
 export const rolloutParams = object({ id: text(64) });
 
 export const hostBody = object(
@@ -237,6 +238,7 @@ export const answerSchemas = {
       }),
     ),
   }),
+  Eviction: object({ slot: anyText, view: object(viewNumber) }),
   Placement: object(
     {
       view: object(viewNumber),
