@@ -8,6 +8,7 @@ import type { z } from "zod";
 import { CoxswainError } from "../kernel/errors.ts";
 import {
   configListSchema,
+  evictionSchema,
   hostPageSchema,
   hostPlacementSchema,
   hostRecordSchema,
@@ -56,6 +57,8 @@ export function createApiClient(transport: ApiTransport) {
   return {
     status: () => get(statusSchema, "/v1/status"),
     members: () => get(membersSchema, "/v1/members"),
+    evictMember: (slot: string) =>
+      send(evictionSchema, "POST", `/v1/members/${encodeURIComponent(slot)}/evict`),
     placement: () => get(placementSchema, "/v1/placement"),
     placementOf: (host: string) => get(hostPlacementSchema, `/v1/placement${queryOf({ host })}`),
 

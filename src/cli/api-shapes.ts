@@ -185,6 +185,8 @@ export const membersSchema = z.object({
     }),
   ),
 });
+export const evictionSchema = z.object({ slot: z.string(), view: viewNumber });
+
 export type MembersView = z.infer<typeof membersSchema>;
 
 export const hostPlacementSchema = z.object({

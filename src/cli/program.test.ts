@@ -55,6 +55,7 @@ test.each([
   "rollout undo",
   "status",
   "members",
+  "members evict",
   "placement",
   "events",
 ])("%s --help shows an example and exits 0", async (command) => {

@@ -10,6 +10,7 @@ import { CoxswainError, messageOf } from "../kernel/errors.ts";
 import { randomId, type Random } from "../kernel/random.ts";
 import { configNamePattern, digestPattern, limits } from "../protocol/limits.ts";
 import { keys, type Attributes, type Condition, type Item, type Store } from "../store/store.ts";
+import { writeUntilAnswered } from "./answered-write.ts";
 import { pack, unpack } from "./packed-json.ts";
 import { emptyFleet, isInPlace, patchedRules, type Fleet, type Patch, type Rule } from "./rules.ts";
 import { formatSelector, parseSelector } from "./selector.ts";
@@ -22,6 +23,7 @@ const rulesJsonBytesMax = 32 * 1024 * 1024;
 export class FleetStore {
   readonly #store: Store;
   readonly #random: Random;
+  #newestRevision = 0;
   #decoded: { readonly writer: unknown; readonly fleet: Fleet } | undefined;
 
   constructor(store: Store, random: Random) {
@@ -42,6 +44,7 @@ export class FleetStore {
   async change(attempt: (fleet: Fleet, revision: number) => Promise<Patch>): Promise<Fleet> {
     let fleet = await this.read();
     for (let tries = 0; tries < triesMax; tries++) {
+      this.#requireForward(fleet);
       const patch = await attempt(fleet, fleet.revision + 1);
       const writer = randomId(this.#random);
       const rules = patchedRules(fleet, patch);
@@ -50,6 +53,7 @@ export class FleetStore {
       if (outcome.kind === "written") {
         const made = { revision: patch.revision, rules };
         this.#decoded = { writer, fleet: made };
+        this.#newestRevision = made.revision;
         return made;
       }
       // Read after a refusal too: the store's own client repeats writes whose answer it lost.
@@ -65,7 +69,36 @@ export class FleetStore {
     );
   }
 
+  /**
+   * Writes back rules that the table has lost, with the revision they had; nothing where it has
+   * these or newer ones. Throws STORE_UNKNOWN_OUTCOME and the store's errors.
+   */
+  async restore(fleet: Fleet): Promise<void> {
+    const stored = await this.read();
+    if (stored.revision >= fleet.revision) return;
+    const attributes = encodeFleet(fleet.revision, fleet.rules, randomId(this.#random));
+    // Refused: somebody else restores too, and the next look shows what came of it.
+    await writeUntilAnswered("the rules", () =>
+      this.#store.put({ ...keys.fleet, attributes }, [unchangedSince(stored)]),
+    );
+  }
+
+  /** Rules made from what a lost table still has would take away all that it lost. */
+  #requireForward({ revision }: Fleet): void {
+    if (revision >= this.#newestRevision) return;
+    throw new CoxswainError(
+      "STORE_WENT_BACK",
+      `Expected rules of revision ${this.#newestRevision} or newer in the table, got ${revision}`,
+    );
+  }
+
   #decode(item: Item | undefined): Fleet {
+    const fleet = this.#decodeItem(item);
+    this.#newestRevision = Math.max(this.#newestRevision, fleet.revision);
+    return fleet;
+  }
+
+  #decodeItem(item: Item | undefined): Fleet {
     if (item === undefined) return emptyFleet;
     const { revision, writer } = item.attributes;
     const last = this.#decoded;

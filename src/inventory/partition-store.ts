@@ -15,7 +15,7 @@
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { keys, type Condition, type Item, type Store } from "../store/store.ts";
-import { unknownOutcome, writeTriesMax } from "./answered-write.ts";
+import { unknownOutcome, writeTriesMax, writeUntilAnswered } from "./answered-write.ts";
 import { encodeHost, hostPrefix } from "./host-codec.ts";
 import type { HostRecord } from "./host.ts";
 
@@ -61,6 +61,30 @@ export class PartitionStore {
       "PARTITION_FULL",
       `Expected at most ${limits.hostsPerPartitionMax} hosts in partition ${partition}, got over ${items.length}`,
       { details: { partition } },
+    );
+  }
+
+  /**
+   * Writes back records that the table has lost, each IF it has none or an older one, then moves the
+   * head above `revision`, so that owners read what else was written meanwhile.
+   */
+  async restore(
+    partition: number,
+    revision: number,
+    records: readonly HostRecord[],
+  ): Promise<void> {
+    for (const record of records) {
+      await writeUntilAnswered(`host ${record.id}`, () =>
+        this.#store.put({ ...keys.host(partition, record.id), attributes: encodeHost(record) }, [
+          { kind: "below", attribute: "revision", value: record.revision },
+        ]),
+      );
+    }
+    const next = revision + 1;
+    await writeUntilAnswered(`the head of partition ${partition}`, () =>
+      this.#store.update(keys.head(partition), { set: { revision: next } }, [
+        { kind: "below", attribute: "revision", value: next },
+      ]),
     );
   }
 

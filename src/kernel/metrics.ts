@@ -3,6 +3,7 @@
  * No host id is ever a label: the number of series does not grow with the fleet.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { SecondsHistogram } from "./seconds-histogram.ts";
 
 const secondsBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
@@ -30,6 +31,14 @@ export function createMetrics(registry: Registry = new Registry()) {
       buckets: secondsBuckets,
       registers: [registry],
     });
+  const hotSeconds = (name: string, help: string, labelName?: string) =>
+    new SecondsHistogram({
+      name: `coxswain_${name}`,
+      help,
+      buckets: secondsBuckets,
+      ...(labelName === undefined ? undefined : { labelName }),
+      registry,
+    });
   return {
     registry,
     viewGeneration: gauge("view_generation", "Generation of the view this node holds."),
@@ -52,6 +61,14 @@ export function createMetrics(registry: Registry = new Registry()) {
       "member_items_corrupt",
       "Member items that cannot be read and are left out. Bad: above 0.",
     ),
+    storeBehind: gauge(
+      "store_behind",
+      "1 while the stored view is missing or older than one this node has seen. Bad: 1.",
+    ),
+    membersStalled: gauge(
+      "members_stalled",
+      "Active members that beat and finish no push though hosts wait. Bad: above 0.",
+    ),
     evictionHeld: gauge("eviction_held", "1 while mass silence holds evictions. Bad: 1."),
     placementMismatch: gauge(
       "placement_mismatch",
@@ -64,9 +81,9 @@ export function createMetrics(registry: Registry = new Registry()) {
     ]),
     hostsOutOfSync: gauge("hosts_out_of_sync", "Owned hosts that do not hold what they should."),
     pushesTotal: counter("pushes_total", "Pushes by lane and outcome.", ["lane", "outcome"]),
-    pushSeconds: seconds("push_seconds", "From the first byte sent to the reply.", ["lane"]),
-    pushQueueSeconds: seconds("push_queue_seconds", "Time a push waited for its turn.", ["lane"]),
-    convergenceSeconds: seconds(
+    pushSeconds: hotSeconds("push_seconds", "From the first byte sent to the reply.", "lane"),
+    pushQueueSeconds: hotSeconds("push_queue_seconds", "Time a push waited for its turn.", "lane"),
+    convergenceSeconds: hotSeconds(
       "convergence_seconds",
       "From learning of a change to the host's acknowledgement.",
     ),

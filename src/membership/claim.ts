@@ -3,6 +3,7 @@
  *
  * A refused connection at the holder's address means that it is gone. Otherwise its beat is watched
  * for two and a half intervals: a beat that moves belongs to a living process and the start fails.
+ * A holder that said it restarts is gone. What the slot has to make up for goes on to its next holder.
  * The write is conditioned on what was read, so of two claimants one wins. Incarnations never
  * restart: a free slot begins above the version of the view, which every join and leave has raised.
  */
@@ -15,11 +16,13 @@ import {
   beatKey,
   decodeMember,
   encodeMember,
+  isMarked,
   unchangedSince,
   type MemberReport,
   type MembershipStore,
 } from "./member.ts";
 import type { MembershipOptions } from "./options.ts";
+import { afterBreak, afterEviction, noFlaps, type FlapRecord } from "./probation.ts";
 
 /** Asks whether anything listens at a member's fleet address; `unknown` proves nothing. */
 export type Probe = (
@@ -34,7 +37,7 @@ export interface ClaimPorts {
   readonly probe: Probe;
 }
 
-type Claimed = Pick<MemberReport, "incarnation" | "beat">;
+type Claimed = Pick<MemberReport, "incarnation" | "beat" | "flaps">;
 
 /**
  * Registers `wanted` and returns the incarnation and beat that are now stored. Waits for the store as long as it
@@ -89,21 +92,34 @@ async function tryClaim(
     const incarnation = Math.max(known, view.version) + 1;
     const attributes = encodeMember({ ...wanted, incarnation });
     const outcome = await store.put({ ...keys.member(slot), attributes }, [{ kind: "absent" }]);
-    return outcome.kind === "written" ? { incarnation, beat: wanted.beat } : undefined;
+    const claimed = { incarnation, beat: wanted.beat, flaps: noFlaps };
+    return outcome.kind === "written" ? claimed : undefined;
   }
   const holder = decodeMember(item);
   if (holder.holder === wanted.holder) return holder;
   const isGone =
+    holder.intent === "restart" ||
     (await ports.probe(holder.fleetUrl, options.probeTimeoutMs)) === "refused" ||
     (await standsStill(ports, holder, options, signal));
   if (!isGone) return undefined;
   const incarnation = Math.max(known, holder.incarnation) + 1;
   const beat = holder.beat + 1;
-  const attributes = encodeMember({ ...wanted, incarnation, beat });
+  const flaps = inheritedFlaps(holder, beat, options);
+  const attributes = encodeMember({ ...wanted, incarnation, beat, flaps });
   const outcome = await store.put({ ...keys.member(slot), attributes }, unchangedSince(holder));
   if (outcome.kind !== "written") return undefined;
   log.info({ slot, incarnation }, "took the slot over from a process that is gone");
-  return { incarnation, beat };
+  return { incarnation, beat, flaps };
+}
+
+function inheritedFlaps(
+  holder: MemberReport,
+  beat: number,
+  options: MembershipOptions,
+): FlapRecord {
+  return isMarked(holder)
+    ? afterEviction(holder.flaps, holder.evictReason ?? "silent", beat, options)
+    : afterBreak(holder.flaps, beat);
 }
 
 /** Watches for 2.5 beats. False where the item vanished; throws where the holder lives. */

@@ -13,6 +13,7 @@ const marksOf = (settings: readonly MemberSetting[], isTrusted = true) =>
 
 const agreeing = { slot: "b", suspects: { c: "1:10" } };
 const dead = { slot: "c", is: "silent" } as const;
+const stalled = { slot: "c", queued: 3, stalledBeats: options.stallBeats } as const;
 
 describe("a mark", () => {
   it.each<[string, string[], MemberSetting[]]>([
@@ -54,6 +55,41 @@ describe("a mark", () => {
       ["c"],
       [{ slot: "a" }, agreeing, { ...dead, inView: "leaving" }],
     ],
+    [
+      "the silent one on one vote where the only other member restarts (R10)",
+      ["c"],
+      [{ slot: "a" }, { slot: "b", intent: "restart", graceMs: 30_000 }, dead],
+    ],
+    ["a member that stalls (R15)", ["c"], [{ slot: "a" }, { slot: "b" }, stalled]],
+    [
+      "nobody who stalled a beat less (R15)",
+      [],
+      [{ slot: "a" }, { slot: "b" }, { ...stalled, stalledBeats: options.stallBeats - 1 }],
+    ],
+    ["the other one of two that stalls (R15)", ["c"], [{ slot: "a" }, stalled]],
+    ["nobody while an observer stalls too (R15)", [], [{ ...stalled, slot: "a" }, stalled]],
+    [
+      "nobody while more than a third stalls, or is half way (R15)",
+      [],
+      [{ slot: "a" }, { ...stalled, slot: "b", stalledBeats: options.stallBeats / 2 + 1 }, stalled],
+    ],
+    [
+      "nobody who stalls by an observer that stalls too (R15)",
+      [],
+      [
+        { ...stalled, slot: "a" },
+        { slot: "b" },
+        stalled,
+        { slot: "d" },
+        { slot: "e" },
+        { slot: "f" },
+      ],
+    ],
+    [
+      "nobody who stalled in an earlier life (R15)",
+      [],
+      [{ slot: "a" }, { slot: "b" }, { ...stalled, incarnation: 2, viewIncarnation: 1 }],
+    ],
     ["nobody outside the view", [], [{ slot: "a" }, agreeing, { ...dead, inView: "absent" }]],
     [
       "nobody by an observer outside the view",
@@ -83,6 +119,13 @@ describe("a mark", () => {
     ],
   ])("meets %s", (_, expected, settings) => {
     expect(marksOf(settings)).toEqual(expected);
+  });
+
+  it("meets nobody who stalls where only a leaver works, whatever its turn (R15)", () => {
+    const situation = buildSituation([{ slot: "a", inView: "leaving" }, stalled]);
+    const first = judge(situation, initial, options, 0);
+    const later = judge(situation, first.state, options, 100 * options.rankDelayMs);
+    expect([first.stalled, first.marks, later.marks]).toEqual([["c"], [], []]);
   });
 
   it("is not set by an observer that does not trust its own round", () => {

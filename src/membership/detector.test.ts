@@ -46,6 +46,41 @@ function everySecond(count: number, override: readonly Read[] = []): Read[] {
 
 const silentAfter = (reads: readonly Read[]) => isSilent(replay(reads).tracks.get("x"), options);
 
+describe("the silence of a member that restarts (R10)", () => {
+  const graceMs = 20_000;
+  const after = (count: number) =>
+    everySecond(count).reduce(
+      (state, { atMs }) =>
+        observe(
+          state,
+          {
+            startedAtMs: atMs,
+            finishedAtMs: atMs + 10,
+            keys: new Map([["x", "1:1"]]),
+            gracesMs: new Map([["x", graceMs]]),
+            isOwnBeatHealthy: true,
+          },
+          options,
+        ),
+      initialDetector,
+    );
+
+  it.each([
+    [false, 20],
+    [true, 22],
+  ])("is %s after %i reads, one a second", (expected, count) => {
+    const state = after(count);
+    expect(isSilent(state.tracks.get("x"), options)).toBe(expected);
+    expect(isOverdue(state.tracks.get("x"), options)).toBe(false);
+  });
+
+  it("is not shortened by an address that refuses", () => {
+    const state = witnessRefusal(after(10), "x", "1:1");
+    expect(isSilent(state.tracks.get("x"), options)).toBe(false);
+    expect(nextVerdictMs(after(10), 9_010, options)).toBe(graceMs - 9_000);
+  });
+});
+
 describe("silence", () => {
   it.each<[string, boolean, Read[]]>([
     ["a slot seen for the first time", false, everySecond(1)],

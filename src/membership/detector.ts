@@ -7,7 +7,8 @@
  * between its own rounds, failed or slow reads, failed own beats.
  *
  * A refused connection at the member's own address, for exactly the beat that stands still, is a
- * second witness and shortens the wait: a process that is gone has no listener.
+ * second witness and shortens the wait: a process that is gone has no listener. A member that said
+ * it restarts is silent only after the grace it named, whatever its address says.
  * Source: observed-change liveness of the DynamoDB lock client; suspicion shortening of Lifeguard.
  */
 import type { MembershipOptions } from "./options.ts";
@@ -25,6 +26,8 @@ export interface Track {
   readonly isProven: boolean;
   /** The member's address refused a connection while this key stood. */
   readonly isRefused: boolean;
+  /** Grace of a member that restarts; 0 for all others. */
+  readonly graceMs: number;
 }
 
 export interface DetectorState {
@@ -42,6 +45,8 @@ export interface Round {
   readonly finishedAtMs: number;
   /** Slot -> beat key, of every member item and every member of the view. */
   readonly keys: ReadonlyMap<string, string> | undefined;
+  /** Slot -> grace, of the members that restart. */
+  readonly gracesMs?: ReadonlyMap<string, number>;
   /** False while this node's own beats do not get through. */
   readonly isOwnBeatHealthy: boolean;
 }
@@ -78,7 +83,10 @@ export function observe(
   const counts = isTrusted && startedAtMs - state.lastCountedMs >= beatIntervalMs / 2;
   const next = { startedAtMs, finishedAtMs, isRestart, counts };
   const tracks = new Map(
-    [...keys].map(([slot, key]) => [slot, advance(state.tracks.get(slot), key, next)]),
+    [...keys].map(([slot, key]) => {
+      const graceMs = round.gracesMs?.get(slot) ?? 0;
+      return [slot, advance(state.tracks.get(slot), key, { ...next, graceMs })];
+    }),
   );
   const lastCountedMs = counts || isRestart ? startedAtMs : state.lastCountedMs;
   return { tracks, lastAttemptMs: startedAtMs, lastCountedMs, failedReads: 0, isTrusted };
@@ -95,12 +103,14 @@ function advance(
     readonly finishedAtMs: number;
     readonly isRestart: boolean;
     readonly counts: boolean;
+    readonly graceMs: number;
   },
 ): Track {
-  const { startedAtMs, finishedAtMs, isRestart, counts } = round;
+  const { startedAtMs, finishedAtMs, isRestart, counts, graceMs } = round;
   if (isRestart || track?.key !== key) {
     const isProven = !isRestart && key !== absentKey;
-    return { key, reads: 0, sinceMs: finishedAtMs, unchangedMs: 0, isProven, isRefused: false };
+    const none = { reads: 0, unchangedMs: 0, isRefused: false };
+    return { key, ...none, sinceMs: finishedAtMs, isProven, graceMs };
   }
   if (!counts) return track;
   return { ...track, reads: track.reads + 1, unchangedMs: startedAtMs - track.sinceMs };
@@ -116,13 +126,18 @@ export function witnessRefusal(state: DetectorState, slot: string, key: string):
 /** True once both the reads and the time ran out, or the refusal stands for this very beat. */
 export function isSilent(track: Track | undefined, options: MembershipOptions): boolean {
   if (track === undefined) return false;
-  if (track.isRefused) return true;
-  return track.reads >= options.silenceReadsMin && track.unchangedMs >= options.silenceMs;
+  if (track.isRefused && track.graceMs === 0) return true;
+  return track.reads >= options.silenceReadsMin && track.unchangedMs >= silenceOf(track, options);
+}
+
+function silenceOf(track: Track, options: MembershipOptions): number {
+  return Math.max(options.silenceMs, track.graceMs);
 }
 
 /** True once enough beats were missed to ask the member's own address. */
 export function isOverdue(track: Track | undefined, options: MembershipOptions): boolean {
-  return track !== undefined && track.reads >= options.probeAfterMissedBeats;
+  if (track === undefined || track.graceMs > 0) return false;
+  return track.reads >= options.probeAfterMissedBeats;
 }
 
 /** Time until a round could find the next slot silent, or undefined; rounds on time act on time. */
@@ -134,7 +149,7 @@ export function nextVerdictMs(
   let nextMs: number | undefined;
   for (const track of state.tracks.values()) {
     if (isSilent(track, options) || track.reads < options.silenceReadsMin - 1) continue;
-    const dueMs = track.sinceMs + options.silenceMs - atMs;
+    const dueMs = track.sinceMs + silenceOf(track, options) - atMs;
     if (dueMs > 0 && (nextMs === undefined || dueMs < nextMs)) nextMs = dueMs;
   }
   return nextMs;

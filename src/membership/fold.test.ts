@@ -22,6 +22,9 @@ function nextOf(settings: readonly MemberSetting[]): string[] | undefined {
 
 const joiner = { slot: "b", intent: "join", inView: "absent" } as const;
 
+/** On probation up to its present beat, 10, and including it. */
+const parked = { evictedAtBeats: [10], untilBeat: 11, beats: 30 };
+
 describe("the next view", () => {
   it.each<[string, string[] | undefined, MemberSetting[]]>([
     ["none while nothing is due", undefined, [{ slot: "a" }, { slot: "b" }]],
@@ -29,6 +32,45 @@ describe("the next view", () => {
     ["itself, joining", ["a1 active"], [{ slot: "a", inView: "absent", is: "unproven" }]],
     ["no row left by the dead", undefined, [{ slot: "a" }, { ...joiner, is: "stale" }]],
     ["no row not seen to move", undefined, [{ slot: "a" }, { ...joiner, is: "unproven" }]],
+    [
+      "a member that restarts, as it is (R10)",
+      undefined,
+      [{ slot: "a" }, { slot: "b", intent: "restart", graceMs: 30_000 }],
+    ],
+    [
+      "no slot that restarts and is in no view (R10)",
+      undefined,
+      [{ slot: "a" }, { ...joiner, intent: "restart", graceMs: 30_000 }],
+    ],
+    ["no joiner on probation (R14)", undefined, [{ slot: "a" }, { ...joiner, flaps: parked }]],
+    [
+      "a joiner whose probation is served (R14)",
+      ["a1 active", "b1 active"],
+      [{ slot: "a" }, { ...joiner, beat: 11, flaps: parked }],
+    ],
+    [
+      "a joiner on probation where nobody else lives (R14)",
+      ["b1 active", "c1 active"],
+      [
+        { slot: "b", inView: "absent", intent: "join", flaps: parked },
+        { slot: "c", is: "silent" },
+      ],
+    ],
+    [
+      "no new life on probation of a slot that was evicted (R14)",
+      ["a1 active"],
+      [{ slot: "a" }, { slot: "b", incarnation: 2, viewIncarnation: 1, flaps: parked }],
+    ],
+    [
+      "no member that was marked for a stall (R15)",
+      ["a1 active"],
+      [{ slot: "a" }, { slot: "b", evicting: "1:10", evictReason: "stalled" }],
+    ],
+    [
+      "no member that was marked by command (R15)",
+      ["a1 active"],
+      [{ slot: "a" }, { slot: "b", evicting: "1:10", evictReason: "command" }],
+    ],
     ["no silent joiner", undefined, [{ slot: "a" }, { ...joiner, is: "silent" }]],
     ["no marked joiner", undefined, [{ slot: "a" }, { ...joiner, evicting: "1:10" }]],
     ["no joiner that leaves again", undefined, [{ slot: "a" }, { ...joiner, intent: "leave" }]],
@@ -41,6 +83,15 @@ describe("the next view", () => {
       "a slot restarted while it was leaving",
       ["a1 active", "b2 active"],
       [{ slot: "a" }, { slot: "b", incarnation: 2, viewIncarnation: 1, inView: "leaving" }],
+    ],
+    [
+      "a leaver for as long as its successors place hosts differently (R5)",
+      undefined,
+      [
+        { slot: "a" },
+        { slot: "b", inView: "leaving", intent: "leave" },
+        { slot: "c", placementHash: "other" },
+      ],
     ],
     [
       "a leaver, still there but leaving",

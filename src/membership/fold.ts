@@ -1,7 +1,7 @@
 /**
  * The next view: everything that is due, folded into one change.
  *
- * Marked members go, and leaving ones whose successors have all loaded the view: at once. Joins,
+ * Marked members go, those whose new incarnation is on probation, and leaving ones whose successors have all loaded the view: at once. Joins,
  * restarts under the same slot (only the incarnation changes, so nothing moves) and wishes to leave
  * wait for a quiet period, so that a cold start or a rolling deploy makes few views. Anyone may
  * propose, whoever began: a proposal rests on rows that can only have been written under their
@@ -10,9 +10,18 @@
 import { limits } from "../protocol/limits.ts";
 import type { View, ViewMember } from "../ring/view.ts";
 import { isSilent } from "./detector.ts";
-import { isMarked, type MemberReport, type ViewNumber } from "./member.ts";
+import { isMarked, type MemberReport } from "./member.ts";
 import type { MembershipOptions } from "./options.ts";
-import { bySlot, rankOf, takeTurn, type Situation, type Turn } from "./situation.ts";
+import { isOnProbation } from "./probation.ts";
+import {
+  bySlot,
+  hasLivingOther,
+  hasReached,
+  rankOf,
+  takeTurn,
+  type Situation,
+  type Turn,
+} from "./situation.ts";
 
 export interface FoldState {
   /** What waits for the quiet period, as text; undefined where nothing does. */
@@ -22,7 +31,15 @@ export interface FoldState {
   readonly turn: Turn | undefined;
 }
 
-type ChangeReason = "evict" | "drop" | "leave" | "join" | "restart";
+type ChangeReason =
+  | "evict"
+  | "stalled"
+  | "command"
+  | "drop"
+  | "leave"
+  | "join"
+  | "restart"
+  | "raise";
 
 export interface Change {
   readonly slot: string;
@@ -50,7 +67,7 @@ export function fold(
   options: MembershipOptions,
   atMs: number,
 ): Fold {
-  const urgent = urgentChanges(situation);
+  const urgent = urgentChanges(situation, options);
   const patient = patientChanges(situation, options);
   const quiet = waitForQuiet(state, patient, options, atMs);
   const ready = patient.filter((change) => change.isProven);
@@ -68,31 +85,40 @@ export function fold(
   return { state: next, proposal: { next: apply(situation, changes), changes }, waitMs: undefined };
 }
 
-/** True where `seen` is at least `view`. */
-function hasReached(seen: ViewNumber | null, view: ViewNumber): boolean {
-  if (seen === null) return false;
-  if (seen.generation !== view.generation) return seen.generation > view.generation;
-  return seen.version >= view.version;
-}
-
 /** Evictions that somebody marked, and leavers that nobody needs any more. */
-function urgentChanges({ view, members, self }: Situation): Change[] {
-  const successors = view.members.filter((member) => member.state === "active");
-  const areReady = successors.every(({ slot, incarnation }) => {
-    const member = members.get(slot);
-    return member?.incarnation === incarnation && hasReached(member.viewSeen, view);
-  });
+function urgentChanges(situation: Situation, options: MembershipOptions): Change[] {
+  const { view, members, self } = situation;
+  const areReady = areSuccessorsReady(situation);
   const changes: Change[] = [];
   for (const { slot, incarnation, state } of view.members) {
     const member = members.get(slot);
-    const isEvicted = member !== undefined && isMarked(member) && slot !== self.slot;
     const isRestarted = member !== undefined && member.incarnation !== incarnation;
-    if (isEvicted) changes.push({ slot, reason: "evict" });
-    else if (state === "leaving" && areReady && !isRestarted) {
+    const isParked =
+      isRestarted && isOnProbation(member) && hasLivingOther(situation, slot, options);
+    if (slot !== self.slot && member !== undefined && (isMarked(member) || isParked)) {
+      changes.push({ slot, reason: evictReasons[member.evictReason ?? "silent"] });
+    } else if (state === "leaving" && areReady && !isRestarted) {
       changes.push({ slot, reason: "drop" });
     }
   }
   return changes;
+}
+
+const evictReasons = { silent: "evict", stalled: "stalled", command: "command" } as const;
+
+/** All have loaded this very view, and agree on who owns what in it. */
+function areSuccessorsReady({ view, members }: Situation): boolean {
+  const reports = view.members
+    .filter((member) => member.state === "active")
+    .map(({ slot, incarnation }) => ({ incarnation, member: members.get(slot) }));
+  const hashes = new Set(reports.map(({ member }) => member?.placementHash));
+  return (
+    hashes.size <= 1 &&
+    reports.every(
+      ({ member, incarnation }) =>
+        member?.incarnation === incarnation && hasReached(member.viewSeen, view),
+    )
+  );
 }
 
 interface PatientChange extends Change {
@@ -111,7 +137,8 @@ function patientChanges(situation: Situation, options: MembershipOptions): Patie
     const track = detector.tracks.get(slot);
     const isSelf = slot === self.slot;
     if (isSelf ? incarnation !== self.incarnation : isSilent(track, options)) continue;
-    if (isMarked(member)) continue;
+    if (isMarked(member) || member.intent === "restart") continue;
+    if (isOnProbation(member) && hasLivingOther(situation, slot, options)) continue;
     const isProven = isSelf || track?.isProven === true;
     // Unmoved for this many reads: left behind by the dead. It counts again once it moves.
     if (!isProven && (track?.reads ?? 0) >= unprovenReadsMax) continue;
@@ -155,12 +182,14 @@ function waitForQuiet(
   return { state: { waiting, firstAtMs, changedAtMs, turn: state.turn }, waitMs };
 }
 
+const outReasons: ReadonlySet<ChangeReason> = new Set(["evict", "stalled", "command", "drop"]);
+
 function apply({ view, members }: Situation, changes: readonly Change[]): View {
   const next = new Map(view.members.map((member) => [member.slot, member]));
   for (const { slot, reason } of changes) {
     const known = next.get(slot);
     const member = members.get(slot);
-    if (reason === "evict" || reason === "drop") next.delete(slot);
+    if (outReasons.has(reason)) next.delete(slot);
     else if (reason === "leave" && known !== undefined) {
       next.set(slot, { ...known, state: "leaving" });
     } else if (member !== undefined) {
@@ -168,7 +197,7 @@ function apply({ view, members }: Situation, changes: readonly Change[]): View {
     }
   }
   return {
-    generation: view.generation,
+    ...view,
     version: view.version + 1,
     members: [...next.values()].toSorted((left, right) => bySlot(left.slot, right.slot)),
   };

@@ -14,20 +14,30 @@ import {
   type MemberReport,
   type MembershipStore,
 } from "./member.ts";
+import { noFlaps, type EvictReason } from "./probation.ts";
 
 /** Holder of a stub: no process has this id. */
 export const stubHolder = "none";
 
 /** Marks a member as read; `refused` means that it moved or that somebody else was faster. */
-export function markMember(store: MembershipStore, member: MemberReport): Promise<WriteOutcome> {
-  return store.update(keys.member(member.slot), { set: { evicting: beatKey(member) } }, [
+export function markMember(
+  store: MembershipStore,
+  member: MemberReport,
+  reason: EvictReason,
+): Promise<WriteOutcome> {
+  const set = { evicting: beatKey(member), evictReason: reason };
+  return store.update(keys.member(member.slot), { set }, [
     ...unchangedSince(member),
     { kind: "without", attribute: "evicting" },
   ]);
 }
 
 /** Marks a member of the view that has no item. */
-export function markAbsent(store: MembershipStore, known: ViewMember): Promise<WriteOutcome> {
+export function markAbsent(
+  store: MembershipStore,
+  known: ViewMember,
+  reason: EvictReason,
+): Promise<WriteOutcome> {
   const { slot, incarnation, weight, zone, url, fleetUrl } = known;
   const stub: MemberReport = {
     slot,
@@ -43,9 +53,15 @@ export function markAbsent(store: MembershipStore, known: ViewMember): Promise<W
     placementHash: null,
     hosts: 0,
     pushes: 0,
+    queued: 0,
+    graceMs: 0,
+    stalledBeats: 0,
+    flaps: noFlaps,
+    restored: null,
     suspects: {},
     evicting: undefined,
+    evictReason: undefined,
   };
-  const attributes = { ...encodeMember(stub), evicting: beatKey(stub) };
+  const attributes = { ...encodeMember(stub), evicting: beatKey(stub), evictReason: reason };
   return store.put({ ...keys.member(slot), attributes }, [{ kind: "absent" }]);
 }

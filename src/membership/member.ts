@@ -125,8 +125,11 @@ export function encodeMember(member: MemberReport): Attributes {
 
 /** The attribute that every beat replaces. */
 export function encodeReport(member: MemberReport): string {
-  const { slot, incarnation, holder, beat, evicting, evictReason, ...report } = member;
-  return JSON.stringify(report);
+  const { intent, graceMs, weight, zone, url, fleetUrl, viewSeen, placementHash } = member;
+  const { hosts, pushes, queued, stalledBeats, flaps, restored, suspects } = member;
+  const own = { intent, graceMs, weight, zone, url, fleetUrl };
+  const done = { viewSeen, placementHash, hosts, pushes, queued, stalledBeats, restored };
+  return JSON.stringify({ ...own, ...done, flaps, suspects });
 }
 
 /** Throws STORE_CORRUPT for any other shape. */

@@ -11,7 +11,7 @@
  * that an owner of long ago would waste.
  */
 import type { Clock } from "../kernel/clock.ts";
-import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
+import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import { randomId, type Random } from "../kernel/random.ts";
@@ -19,7 +19,9 @@ import { emptyView } from "../ring/view.ts";
 import type { Store } from "../store/store.ts";
 import { boundStore, unlessAborted } from "./bounded-store.ts";
 import { claimSlot, persist, type Probe } from "./claim.ts";
-import type { MemberIdentity, MemberProgress } from "./member.ts";
+import { leaveForGood, leaveForRestart } from "./departure.ts";
+import { evictSlot, type EvictOutcome } from "./eviction-command.ts";
+import type { MemberIdentity, MemberProgress, Restored } from "./member.ts";
 import { Observer } from "./observer.ts";
 import type { MembershipOptions } from "./options.ts";
 import { OwnMember, type BeatOutcome } from "./own-member.ts";
@@ -51,6 +53,12 @@ export interface Membership {
   subscribe(listener: (snapshot: MembershipSnapshot) => void): () => void;
   /** What the node has loaded; a changed `viewSeen` goes out with a beat of its own at once. */
   report(progress: MemberProgress): void;
+  /** This node has written back to a lost table what it knows; goes out with a beat at once. */
+  restored(restored: Restored): void;
+  /** A host has stored a fence of this generation: a raise must go above it. */
+  sawGeneration(generation: number): void;
+  /** Takes a slot out of the view by command, within 3 s. Throws the store's errors. */
+  evict(slot: string): Promise<EvictOutcome>;
   /** A hint came: a round now, or as soon as the rate limit allows. */
   wake(): void;
   mayPush(): boolean;
@@ -59,6 +67,11 @@ export interface Membership {
    * active member has reported the view without its partitions, or after `leaveTimeoutMs`.
    */
   leave(): Promise<void>;
+  /**
+   * Ends like `stop` and says that the slot comes back: the view keeps it for `graceMs`, and nothing
+   * moves. To be called when the last push has ended. A node that is in no view leaves instead.
+   */
+  stopForRestart(graceMs: number): Promise<void>;
   /** Ends all loops without leaving the view. Idempotent. */
   stop(): Promise<void>;
 }
@@ -123,7 +136,7 @@ class MembershipService implements Membership {
       return found;
     });
     const claimed = await claimSlot(ports, this.#own.row, view, this.#options, own);
-    this.#own.claimed(claimed.incarnation, claimed.beat, clock.monotonicMs());
+    this.#own.claimed(claimed, clock.monotonicMs());
     this.#observer = new Observer(ports, this.#own, view, this.#options, {
       onSuspicion: () => this.#beatNow(),
       onViewWon: () => this.#hint(),
@@ -156,6 +169,31 @@ class MembershipService implements Membership {
     this.#beatPacer.poke();
   }
 
+  restored(restored: Restored): void {
+    this.#own.restored(restored);
+    this.#beatPacer.poke();
+  }
+
+  sawGeneration(generation: number): void {
+    this.#observer?.sawGeneration(generation);
+  }
+
+  evict(slot: string): Promise<EvictOutcome> {
+    const { clock, store } = this.#ports;
+    return evictSlot(
+      {
+        store: boundStore(store, clock, this.#options.storeTimeoutMs),
+        clock,
+        seen: () => this.#snapshot,
+        wake: () => {
+          this.#hint();
+          this.wake();
+        },
+      },
+      slot,
+    );
+  }
+
   wake(): void {
     this.#roundPacer.poke();
   }
@@ -171,6 +209,17 @@ class MembershipService implements Membership {
   leave(): Promise<void> {
     this.#leaving ??= this.#leave();
     return this.#leaving;
+  }
+
+  async stopForRestart(graceMs: number): Promise<void> {
+    const observer = this.#observer;
+    if (observer === undefined || findSelf(observer.view, this.#own.row) === undefined) {
+      return this.leave();
+    }
+    await this.stop();
+    if (this.#end !== undefined) return;
+    await leaveForRestart(this.#ports, this.#own, graceMs, this.#options);
+    this.#finish("left");
   }
 
   async stop(): Promise<void> {
@@ -241,15 +290,17 @@ class MembershipService implements Membership {
     this.#tick();
     this.#pause.readFinished(startedAtMs);
     this.#publish(observer);
-    if (reading.kind !== "current") return undefined;
-    const version = observer.view.version;
-    const waitMs = await observer.act(this.#stopping.signal);
-    if (observer.view.version !== version) this.#publish(observer);
+    if (reading.kind === "failed") return undefined;
+    const { view } = observer;
+    const { signal } = this.#stopping;
+    const isCurrent = reading.kind === "current";
+    const waitMs = await (isCurrent ? observer.act(signal) : observer.recover(signal));
+    if (observer.view !== view) this.#publish(observer);
     return waitMs === undefined ? undefined : clock.monotonicMs() - startedAtMs + waitMs;
   }
 
   async #leave(): Promise<void> {
-    const { clock, log, store } = this.#ports;
+    const { clock } = this.#ports;
     const observer = this.#observer;
     if (observer === undefined || this.#end !== undefined) return this.stop();
     this.#own.intend("leave");
@@ -265,18 +316,7 @@ class MembershipService implements Membership {
     const isReplaced = this.#end === "replaced";
     await this.stop();
     if (isReplaced) return;
-    // The loops' signal has ended; these last calls have only their deadline.
-    const last = boundStore(store, clock, this.#options.storeTimeoutMs);
-    try {
-      const isOut =
-        findSelf(observer.view, this.#own.row) === undefined || (await observer.dropSelf(last));
-      if (isOut) await this.#own.remove(last);
-      log.info({ isOut }, "left the cluster");
-    } catch (error) {
-      if (!isCoxswainError(error)) throw error;
-      // The others find the member silent: a crash is the slow form of leaving.
-      log.warn({ err: error }, "left without telling the store");
-    }
+    await leaveForGood(this.#ports, this.#own, observer, this.#options);
     this.#finish("left");
   }
 
@@ -327,6 +367,7 @@ class MembershipService implements Membership {
       silentSlots: observer?.silentSlots ?? new Set(),
       self: { slot, incarnation, status: this.#status() },
       isStoreReachable: observer?.isStoreReachable ?? false,
+      isStoreBehind: observer?.isStoreBehind ?? false,
     };
   }
 

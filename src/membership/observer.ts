@@ -4,7 +4,7 @@
  * The decisions are pure functions (detector, decide, fold); this file only carries them between
  * the store and the memory of earlier rounds. The view is read before the members, so that what is
  * known of a member is never older than the view. A view that is missing or older than one already
- * seen is never adopted, and nothing is decided on it.
+ * seen is never adopted, and nobody is judged by it: the way out is view-recovery.ts.
  */
 import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, type CoxswainError } from "../kernel/errors.ts";
@@ -14,9 +14,8 @@ import { randomId, type Random } from "../kernel/random.ts";
 import { isNewerView, type View } from "../ring/view.ts";
 import { keys, type WriteOutcome } from "../store/store.ts";
 import { releasedBrake } from "./brake.ts";
-import { withDeadline } from "./bounded-store.ts";
 import type { Probe } from "./claim.ts";
-import { judge, type JudgeState, type Target } from "./decide.ts";
+import { judge, type JudgeState, type Mark } from "./decide.ts";
 import {
   absentKey,
   initialDetector,
@@ -36,7 +35,10 @@ import {
 } from "./member.ts";
 import type { MembershipOptions } from "./options.ts";
 import type { OwnMember } from "./own-member.ts";
+import { Prober } from "./prober.ts";
+import { RoundAlarms } from "./round-alarms.ts";
 import type { Situation } from "./situation.ts";
+import { noLoss, planRaise, type LossState } from "./view-recovery.ts";
 import { proposeView, readView } from "./view-store.ts";
 
 export interface ObserverPorts {
@@ -59,7 +61,7 @@ export interface ObserverEvents {
 
 type Reading =
   | { readonly kind: "current" }
-  /** Nothing may be decided: no answer, or a view that goes back. */
+  /** Nobody may be judged: no answer, or a view that is missing or goes back. */
   | { readonly kind: "failed" | "behind" };
 
 /** What this node has read, and the memory its decisions need; one round at a time. */
@@ -75,8 +77,12 @@ export class Observer {
   #detector = initialDetector;
   #judgeState: JudgeState = { brake: releasedBrake, turn: undefined };
   #foldState: FoldState = initialFold;
-  #isBehindLogged = false;
-  readonly #probing = new Map<string, Promise<void>>();
+  readonly #alarms: RoundAlarms;
+  /** What is stored in place of `view`, where that is missing or older. */
+  #stored: View | undefined;
+  #loss: LossState = noLoss;
+  #hostGeneration = 0;
+  readonly #prober: Prober;
 
   constructor(
     ports: ObserverPorts,
@@ -90,12 +96,27 @@ export class Observer {
     this.view = view;
     this.#options = options;
     this.#events = events;
+    this.#alarms = new RoundAlarms(ports);
+    this.#prober = new Prober(ports, options.probeTimeoutMs, ({ slot, key }) => {
+      this.#detector = witnessRefusal(this.#detector, slot, key);
+      this.#events.onWitness();
+    });
   }
 
   /** Slots whose beat stands still for too long, as this node sees it. */
   get silentSlots(): ReadonlySet<string> {
     const { tracks } = this.#detector;
     return new Set([...tracks.keys()].filter((slot) => isSilent(tracks.get(slot), this.#options)));
+  }
+
+  /** True while the table lacks a view that this node has seen. */
+  get isStoreBehind(): boolean {
+    return this.#loss.reads > 0;
+  }
+
+  /** A host has stored a fence of this generation. */
+  sawGeneration(generation: number): void {
+    this.#hostGeneration = Math.max(this.#hostGeneration, generation);
   }
 
   /** First half of a round: what the store says now. */
@@ -105,15 +126,16 @@ export class Observer {
     try {
       const view = await readView(store);
       const { members, corrupt } = await readMembers(store);
-      this.#noteReachable(undefined);
+      this.#noteRead(undefined);
       this.members = members;
-      this.#noteCorrupt(corrupt);
+      this.#corrupt = corrupt;
+      this.#alarms.corrupt(corrupt);
       const isCurrent = this.#adoptStored(view);
       this.#observe(startedAtMs, this.#keys());
       return { kind: isCurrent ? "current" : "behind" };
     } catch (error) {
       if (!isCoxswainError(error) || signal.aborted) throw error;
-      this.#noteReachable(error);
+      this.#noteRead(error);
       this.#observe(startedAtMs, undefined);
       return { kind: "failed" };
     }
@@ -139,6 +161,32 @@ export class Observer {
     }
   }
 
+  /** Instead of `act` where the stored view is missing or goes back. */
+  async recover(signal: AbortSignal): Promise<number | undefined> {
+    const { clock, log, random, store } = this.#ports;
+    const { state, next, waitMs } = planRaise(
+      this.#situation(),
+      this.#stored,
+      this.#hostGeneration,
+      this.#loss,
+      this.#options,
+      clock.monotonicMs(),
+    );
+    this.#loss = state;
+    if (next === undefined) return waitMs;
+    try {
+      const outcome = await proposeView(store, this.#stored, next, randomId(random));
+      const { generation, version } = next;
+      log.error({ generation, version, outcome: outcome.kind }, "table lost: generation raised");
+      if (outcome.kind === "won") this.#won(next, [{ slot: this.#own.row.slot, reason: "raise" }]);
+      return this.#options.wakeMinMs;
+    } catch (error) {
+      if (!isCoxswainError(error) || signal.aborted) throw error;
+      log.warn({ err: error }, "the generation could not be raised");
+      return undefined;
+    }
+  }
+
   /** One attempt to take this member out of the view, for a leaver out of time. */
   async dropSelf(store: MembershipStore): Promise<boolean> {
     const { slot, incarnation } = this.#own.row;
@@ -156,7 +204,7 @@ export class Observer {
 
   /** Resolves when no probe is under way. */
   async idle(): Promise<void> {
-    await Promise.all(this.#probing.values());
+    await this.#prober.idle();
   }
 
   #keys(): Map<string, string> {
@@ -168,46 +216,43 @@ export class Observer {
     return found;
   }
 
+  #noteRead(failure: CoxswainError | undefined): void {
+    this.isStoreReachable = failure === undefined;
+    this.#alarms.read(failure);
+  }
+
+  #gracesMs(): Map<string, number> {
+    const restarting = [...this.members.values()].filter(({ intent }) => intent === "restart");
+    return new Map(restarting.map(({ slot, graceMs }) => [slot, graceMs]));
+  }
+
   #observe(startedAtMs: number, seen: ReadonlyMap<string, string> | undefined): void {
     const finishedAtMs = this.#ports.clock.monotonicMs();
     const sinceBeatMs = finishedAtMs - this.#own.lastWrittenMs;
     const isOwnBeatHealthy = sinceBeatMs <= 2 * this.#options.beatIntervalMs;
     this.#detector = observe(
       this.#detector,
-      { startedAtMs, finishedAtMs, keys: seen, isOwnBeatHealthy },
+      { startedAtMs, finishedAtMs, keys: seen, gracesMs: this.#gracesMs(), isOwnBeatHealthy },
       this.#options,
     );
   }
 
-  #noteReachable(failure: CoxswainError | undefined): void {
-    const isReachable = failure === undefined;
-    if (isReachable === this.isStoreReachable) return;
-    this.isStoreReachable = isReachable;
-    if (isReachable) this.#ports.log.info({}, "membership reads the store again");
-    else this.#ports.log.warn({ err: failure }, "membership cannot read the store: view kept");
-  }
-
-  #noteCorrupt(corrupt: ReadonlyMap<string, CoxswainError>): void {
-    for (const [slot, error] of corrupt) {
-      if (!this.#corrupt.has(slot)) {
-        this.#ports.log.error({ err: error, slot }, "member item cannot be read");
-      }
-    }
-    this.#corrupt = corrupt;
-    this.#ports.metrics.memberItemsCorrupt.set(corrupt.size);
-  }
-
   /** False where the stored view is missing or goes back: the one in memory stays. */
   #adoptStored(stored: View | undefined): boolean {
-    if (stored === undefined || isNewerView(this.view, stored)) {
-      if (!this.#isBehindLogged) {
+    const { log, metrics } = this.#ports;
+    this.#stored = stored;
+    const isBehind = stored === undefined || isNewerView(this.view, stored);
+    metrics.storeBehind.set(isBehind ? 1 : 0);
+    if (isBehind) {
+      if (this.#loss.reads === 0) {
         const found = stored && { generation: stored.generation, version: stored.version };
-        this.#ports.log.error({ found }, "stored view is missing or older than seen: not adopted");
+        log.error({ found }, "stored view is missing or older than seen: not adopted");
       }
-      this.#isBehindLogged = true;
+      this.#loss = { ...this.#loss, reads: this.#loss.reads + 1 };
       return false;
     }
-    this.#isBehindLogged = false;
+    if (this.#loss.reads > 0) log.info({}, "the table has a current view again");
+    this.#loss = { ...this.#loss, reads: 0, turn: undefined };
     if (isNewerView(stored, this.view)) this.#adopt(stored);
     return true;
   }
@@ -230,15 +275,16 @@ export class Observer {
   }
 
   async #judge(signal: AbortSignal): Promise<number | undefined> {
-    const { clock, log, metrics } = this.#ports;
+    const { clock, log } = this.#ports;
     const verdict = judge(this.#situation(), this.#judgeState, this.#options, clock.monotonicMs());
     this.#judgeState = verdict.state;
-    metrics.evictionHeld.set(verdict.isHeld && verdict.state.brake.sinceMs !== undefined ? 1 : 0);
+    this.#alarms.judged(verdict);
     this.#publishSuspects(verdict.suspects);
-    for (const target of verdict.probes) this.#probe(target, signal);
+    for (const target of verdict.probes) this.#prober.ask(target, signal);
     for (const target of verdict.marks) {
       const outcome = await this.#mark(target);
-      log.warn({ slot: target.slot, key: target.key, outcome }, "member marked for eviction");
+      const { slot, key, reason } = target;
+      log.warn({ slot, key, reason, outcome }, "member marked for eviction");
     }
     return verdict.waitMs;
   }
@@ -252,43 +298,18 @@ export class Observer {
     this.#events.onSuspicion();
   }
 
-  #probe({ slot, key, fleetUrl }: Target, signal: AbortSignal): void {
-    if (this.#probing.has(slot)) return;
-    const { clock, probe } = this.#ports;
-    const { probeTimeoutMs } = this.#options;
-    const ask = async () => {
-      try {
-        const answer = await withDeadline(
-          () => probe(fleetUrl, probeTimeoutMs),
-          clock,
-          2 * probeTimeoutMs,
-          signal,
-          () => "unknown",
-        );
-        if (answer !== "refused") return;
-        this.#detector = witnessRefusal(this.#detector, slot, key);
-        this.#events.onWitness();
-      } catch (error) {
-        // A probe that fails proves nothing; the reads go on counting.
-        this.#ports.log.debug({ err: error, slot }, "probe failed");
-      } finally {
-        this.#probing.delete(slot);
-      }
-    };
-    this.#probing.set(slot, ask());
-  }
-
-  async #mark({ slot }: Target): Promise<WriteOutcome["kind"]> {
+  async #mark({ slot, reason }: Mark): Promise<WriteOutcome["kind"]> {
     const { store } = this.#ports;
     const member = this.members.get(slot);
     if (member === undefined) {
       // The stub is read in the next round, by whoever is first.
       const known = this.view.members.find((candidate) => candidate.slot === slot);
-      return known === undefined ? "refused" : (await markAbsent(store, known)).kind;
+      return known === undefined ? "refused" : (await markAbsent(store, known, reason)).kind;
     }
-    const { kind } = await markMember(store, member);
+    const { kind } = await markMember(store, member, reason);
     if (kind === "written") {
-      this.members = new Map(this.members).set(slot, { ...member, evicting: beatKey(member) });
+      const mark = { evicting: beatKey(member), evictReason: reason };
+      this.members = new Map(this.members).set(slot, { ...member, ...mark });
     }
     return kind;
   }

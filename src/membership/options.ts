@@ -14,6 +14,8 @@ export interface MembershipOptions {
   readonly silenceReadsMin: number;
   /** Time without a change before a member is silent; above the longest pause to be tolerated. */
   readonly silenceMs: number;
+  /** Members that must agree before one is marked, where so many live. One would trust a lone reader. */
+  readonly observersMin: number;
   /** Reads without a change before the member's own address is probed. */
   readonly probeAfterMissedBeats: number;
   /** Deadline of one probe. */
@@ -35,6 +37,23 @@ export interface MembershipOptions {
   readonly rejoinMinMs: number;
   /** Longest graceful leave; below the time the process supervisor waits before it kills. */
   readonly leaveTimeoutMs: number;
+  /**
+   * Own beats without a finished push, while hosts are queued, until a member counts as stalled.
+   * Above the longest push; shorter demotes nodes that are only slow.
+   */
+  readonly stallBeats: number;
+  /** Evictions within this many beats of service count together. */
+  readonly flapWindowBeats: number;
+  /** From this many on a slot is on probation when it comes back. */
+  readonly flapEvictionsMin: number;
+  /** First probation; each further eviction doubles it. Longer keeps capacity out, shorter moves more. */
+  readonly probationBeatsMin: number;
+  /** Longest probation, and the one after an eviction by command. */
+  readonly probationBeatsMax: number;
+  /** Reads in a row that find the view missing or older before the table counts as lost. */
+  readonly lossReadsMin: number;
+  /** Shortest time between two raises of the generation by one node. */
+  readonly raiseMinMs: number;
   /** A dead member's row is deleted after being silent and outside the view for this long. */
   readonly rowRetentionMs: number;
 }
@@ -44,6 +63,7 @@ export const membershipDefaults: MembershipOptions = Object.freeze({
   storeTimeoutMs: 1_000,
   silenceReadsMin: 5,
   silenceMs: 5_000,
+  observersMin: 2,
   probeAfterMissedBeats: 2,
   probeTimeoutMs: 500,
   joinQuietMs: 500,
@@ -53,5 +73,12 @@ export const membershipDefaults: MembershipOptions = Object.freeze({
   wakeMinMs: 100,
   rejoinMinMs: 5_000,
   leaveTimeoutMs: 25_000,
+  stallBeats: 45,
+  flapWindowBeats: 600,
+  flapEvictionsMin: 3,
+  probationBeatsMin: 30,
+  probationBeatsMax: 300,
+  lossReadsMin: 3,
+  raiseMinMs: 30_000,
   rowRetentionMs: 1_000_000,
 });

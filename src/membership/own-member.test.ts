@@ -6,6 +6,7 @@ import { markMember } from "./mark.ts";
 import { decodeMember, encodeMember, type MemberReport } from "./member.ts";
 import { membershipDefaults as options } from "./options.ts";
 import { OwnMember } from "./own-member.ts";
+import { noFlaps } from "./probation.ts";
 
 const { signal } = new AbortController();
 
@@ -13,7 +14,7 @@ async function claimed(store: MemoryStore): Promise<OwnMember> {
   const url = "http://a.test";
   const own = new OwnMember({ slot: "a", weight: 1, zone: "", url, fleetUrl: url }, "holder");
   await store.put({ ...keys.member("a"), attributes: encodeMember(own.row) });
-  own.claimed(1, 1, 0);
+  own.claimed({ incarnation: 1, beat: 1, flaps: noFlaps }, 0);
   return own;
 }
 
@@ -64,7 +65,7 @@ describe("a marked member", () => {
   it("registers the next incarnation, without the mark", async () => {
     const store = new MemoryStore();
     const own = await claimed(store);
-    await markMember(store, await stored(store));
+    await markMember(store, await stored(store), "silent");
     expect(await beatAt(own, store, 1_000)).toEqual({ kind: "rejoined" });
     expect(await stored(store)).toMatchObject({ incarnation: 2, evicting: undefined });
     expect(own.isMarked).toBe(false);
@@ -73,9 +74,9 @@ describe("a marked member", () => {
   it("waits between two registrations", async () => {
     const store = new MemoryStore();
     const own = await claimed(store);
-    await markMember(store, await stored(store));
+    await markMember(store, await stored(store), "silent");
     await beatAt(own, store, 1_000);
-    await markMember(store, await stored(store));
+    await markMember(store, await stored(store), "silent");
     expect(await beatAt(own, store, 2_000)).toEqual({ kind: "marked" });
     expect(own.isMarked).toBe(true);
     expect(await beatAt(own, store, 1_000 + options.rejoinMinMs)).toEqual({ kind: "rejoined" });
@@ -85,7 +86,7 @@ describe("a marked member", () => {
   it("recognises its own registration after a lost answer", async () => {
     const store = new MemoryStore();
     const own = await claimed(store);
-    await markMember(store, await stored(store));
+    await markMember(store, await stored(store), "silent");
     store.faults = { after: (call) => (call === "put" ? lost() : undefined) };
     expect(await beatAt(own, store, 1_000)).toMatchObject({ kind: "unknown" });
     store.faults = {};
@@ -98,7 +99,7 @@ describe("a marked member", () => {
     const store = new MemoryStore();
     const own = await claimed(store);
     own.intend("leave");
-    await markMember(store, await stored(store));
+    await markMember(store, await stored(store), "silent");
     expect(await beatAt(own, store, 1_000)).toEqual({ kind: "marked" });
   });
 });
@@ -125,3 +126,55 @@ describe("a member whose item is not its own", () => {
 function lost(): never {
   throw new CoxswainError("STORE_UNAVAILABLE", "The test lost the answer");
 }
+
+describe("an item of an older life of the same slot (R12)", () => {
+  it.each(["holder", "another"])("held by %s is put right: the table went back", async (holder) => {
+    const store = new MemoryStore();
+    const own = await claimed(store);
+    own.claimed({ incarnation: 5, beat: 40, flaps: noFlaps }, 0);
+    const old = { ...own.row, incarnation: 4, holder, beat: 90, evicting: "4:90" };
+    await store.put({ ...keys.member("a"), attributes: encodeMember(old) });
+    expect(await beatAt(own, store, 1_000)).toEqual({ kind: "restored" });
+    expect(await stored(store)).toMatchObject({ incarnation: 5, holder: "holder", beat: 41 });
+    expect(await beatAt(own, store, 2_000)).toEqual({ kind: "written" });
+  });
+});
+
+describe("beats without progress (R15)", () => {
+  const progress = { viewSeen: null, placementHash: null, hosts: 9 };
+
+  it("are counted while hosts are queued, and start again with a push or an empty queue", async () => {
+    const store = new MemoryStore();
+    const own = await claimed(store);
+    const counts: number[] = [];
+    for (const [pushes, queued] of [
+      [1, 3],
+      [1, 3],
+      [1, 2],
+      [2, 2],
+      [2, 1],
+      [2, 0],
+      [2, 1],
+    ] as const) {
+      own.report({ ...progress, pushes, queued });
+      await beatAt(own, store, 1_000);
+      counts.push((await stored(store)).stalledBeats);
+    }
+    expect(counts).toEqual([0, 1, 2, 0, 1, 0, 1]);
+  });
+});
+
+describe("probation (R14)", () => {
+  it("follows a stall at once, and starts again after a pause of the member", async () => {
+    const store = new MemoryStore();
+    const own = await claimed(store);
+    await markMember(store, await stored(store), "stalled");
+    expect(await beatAt(own, store, 1_000)).toEqual({ kind: "rejoined" });
+    const { beat, flaps } = await stored(store);
+    expect(flaps.untilBeat).toBe(beat + options.probationBeatsMin);
+    await beatAt(own, store, 2_000);
+    expect((await stored(store)).flaps).toEqual(flaps);
+    await beatAt(own, store, 2_001 + options.silenceMs);
+    expect((await stored(store)).flaps.untilBeat).toBe(flaps.untilBeat + 2);
+  });
+});

@@ -5,6 +5,7 @@
  * behind a newer beat, so one that lands late changes nothing. A refused beat means: replaced by
  * another process (for ever), marked for eviction (register the next incarnation and join again),
  * or gone with the table (register the same incarnation; the view in memory stays as it is).
+ * Incarnations only grow, so an item of a lower one is not a successor's: the table went back.
  */
 import { isCoxswainError } from "../kernel/errors.ts";
 import { keys, type WriteOutcome } from "../store/store.ts";
@@ -14,12 +15,15 @@ import {
   encodeMember,
   encodeReport,
   heldBy,
+  unchangedSince,
   type MemberIdentity,
   type MemberProgress,
   type MemberReport,
   type MembershipStore,
+  type Restored,
 } from "./member.ts";
 import type { MembershipOptions } from "./options.ts";
+import { afterBreak, afterEviction, noFlaps, type FlapRecord } from "./probation.ts";
 
 export type BeatOutcome =
   | { readonly kind: "written" | "rejoined" | "restored" | "marked" | "replaced" }
@@ -30,14 +34,17 @@ export type BeatOutcome =
 export class OwnMember {
   #row: MemberReport;
   #isMarked = false;
+  #pushesBefore = 0;
   #lastRejoinMs = Number.NEGATIVE_INFINITY;
   #lastWrittenMs = Number.NEGATIVE_INFINITY;
 
   constructor(identity: MemberIdentity, holder: string) {
     const { slot, weight, zone, url, fleetUrl } = identity;
-    const progress = { viewSeen: null, placementHash: null, hosts: 0, pushes: 0 };
-    const life = { incarnation: 1, holder, beat: 1, intent: "join", evicting: undefined } as const;
-    this.#row = { slot, weight, zone, url, fleetUrl, ...progress, ...life, suspects: {} };
+    const progress = { viewSeen: null, placementHash: null, hosts: 0, pushes: 0, queued: 0 };
+    const life = { incarnation: 1, holder, beat: 1, intent: "join", graceMs: 0 } as const;
+    const record = { stalledBeats: 0, flaps: noFlaps, restored: null, suspects: {} };
+    const mark = { evicting: undefined, evictReason: undefined };
+    this.#row = { slot, weight, zone, url, fleetUrl, ...progress, ...life, ...record, ...mark };
   }
 
   get row(): MemberReport {
@@ -54,14 +61,19 @@ export class OwnMember {
     return this.#lastWrittenMs;
   }
 
-  claimed(incarnation: number, beat: number, atMs: number): void {
-    this.#row = { ...this.#row, incarnation, beat };
+  claimed(claimed: Pick<MemberReport, "incarnation" | "beat" | "flaps">, atMs: number): void {
+    const { incarnation, beat, flaps } = claimed;
+    this.#row = { ...this.#row, incarnation, beat, flaps };
     this.#lastWrittenMs = atMs;
   }
 
   report(progress: MemberProgress): void {
-    const { viewSeen, placementHash, hosts, pushes } = progress;
-    this.#row = { ...this.#row, viewSeen, placementHash, hosts, pushes };
+    const { viewSeen, placementHash, hosts, pushes, queued } = progress;
+    this.#row = { ...this.#row, viewSeen, placementHash, hosts, pushes, queued };
+  }
+
+  restored(restored: Restored): void {
+    this.#row = { ...this.#row, restored };
   }
 
   suspect(suspects: Readonly<Record<string, string>>): void {
@@ -72,6 +84,11 @@ export class OwnMember {
     this.#row = { ...this.#row, intent };
   }
 
+  /** The process ends; its slot is kept for `graceMs`. */
+  pause(graceMs: number): void {
+    this.#row = { ...this.#row, intent: "restart", graceMs, viewSeen: null };
+  }
+
   /** One beat, and what follows from its being refused. */
   async beat(
     store: MembershipStore,
@@ -79,7 +96,7 @@ export class OwnMember {
     options: MembershipOptions,
     signal: AbortSignal,
   ): Promise<BeatOutcome> {
-    this.#row = { ...this.#row, beat: this.#row.beat + 1 };
+    this.#row = this.#nextBeat(clock.monotonicMs(), options);
     const row = this.#row;
     try {
       const outcome = await this.#write(store, row);
@@ -100,6 +117,16 @@ export class OwnMember {
   /** Deletes the item, the very last act of a graceful leave. */
   async remove(store: MembershipStore): Promise<WriteOutcome> {
     return store.delete(keys.member(this.#row.slot), heldBy(this.#row));
+  }
+
+  #nextBeat(atMs: number, options: MembershipOptions): MemberReport {
+    const row = this.#row;
+    const beat = row.beat + 1;
+    const isStalled = row.queued > 0 && row.pushes === this.#pushesBefore;
+    this.#pushesBefore = row.pushes;
+    const isBroken = atMs - this.#lastWrittenMs > options.silenceMs;
+    const flaps = isBroken ? afterBreak(row.flaps, beat) : row.flaps;
+    return { ...row, beat, flaps, stalledBeats: isStalled ? row.stalledBeats + 1 : 0 };
   }
 
   #write(store: MembershipStore, row: MemberReport): Promise<WriteOutcome> {
@@ -128,14 +155,27 @@ export class OwnMember {
       return outcome.kind === "written" ? { kind: "restored" } : outcome;
     }
     const stored = decodeMember(item);
+    if (stored.incarnation < own.incarnation) return this.#restore(store, stored);
     if (stored.holder !== own.holder && !isStub(stored, own)) return { kind: "replaced" };
     if (stored.incarnation > own.incarnation) {
       // An own registration whose answer was lost.
-      this.#adopt(stored.incarnation, stored.beat);
+      this.#adopt(stored.incarnation, stored.beat, stored.flaps);
       return { kind: "rejoined" };
     }
     if (stored.evicting === undefined) return { kind: "written" };
     return this.#rejoin(store, stored, clock.monotonicMs(), options);
+  }
+
+  async #restore(
+    store: MembershipStore,
+    stored: MemberReport,
+  ): Promise<BeatOutcome | WriteOutcome> {
+    const own = this.#row;
+    const outcome = await store.put(
+      { ...keys.member(own.slot), attributes: encodeMember(own) },
+      unchangedSince(stored),
+    );
+    return outcome.kind === "written" ? { kind: "restored" } : outcome;
   }
 
   async #rejoin(
@@ -148,28 +188,30 @@ export class OwnMember {
     const isSoon = atMs - this.#lastRejoinMs < options.rejoinMinMs;
     if (isSoon || this.#row.intent === "leave") return { kind: "marked" };
     this.#lastRejoinMs = atMs;
+    const { beat, flaps } = this.#row;
     const next: MemberReport = {
       ...this.#row,
+      ...fresh,
       incarnation: this.#row.incarnation + 1,
-      intent: "join",
-      viewSeen: null,
-      suspects: {},
+      flaps: afterEviction(flaps, stored.evictReason ?? "silent", beat, options),
     };
     const outcome = await store.put(
       { ...keys.member(next.slot), attributes: encodeMember(next) },
       heldBy(stored),
     );
     if (outcome.kind !== "written") return outcome;
-    this.#adopt(next.incarnation, next.beat);
+    this.#adopt(next.incarnation, next.beat, next.flaps);
     return { kind: "rejoined" };
   }
 
-  #adopt(incarnation: number, beat: number): void {
-    const fresh = { intent: "join", viewSeen: null, suspects: {} } as const;
-    this.#row = { ...this.#row, ...fresh, incarnation, beat };
+  #adopt(incarnation: number, beat: number, flaps: FlapRecord): void {
+    this.#row = { ...this.#row, ...fresh, incarnation, beat, flaps };
     this.#isMarked = false;
   }
 }
+
+/** What a new incarnation of the same process starts with. */
+const fresh = { intent: "join", viewSeen: null, stalledBeats: 0, suspects: {} } as const;
 
 /** The item that a marker wrote in place of this life's vanished one (see `markMember`). */
 function isStub(stored: MemberReport, own: MemberReport): boolean {

@@ -47,7 +47,11 @@ export function afterEviction(
 ): FlapRecord {
   const recent = record.evictedAtBeats.filter((at) => beat - at <= options.flapWindowBeats);
   const evictedAtBeats = [...recent, beat].slice(-flapsKeptMax);
-  return impose({ ...record, evictedAtBeats }, lengthOf(reason, evictedAtBeats.length, options), beat);
+  return impose(
+    { ...record, evictedAtBeats },
+    lengthOf(reason, evictedAtBeats.length, options),
+    beat,
+  );
 }
 
 /** The record of a member whose probation was broken by a new start or a pause before `beat`. */
@@ -64,12 +68,7 @@ function lengthOf(reason: EvictReason, count: number, options: ProbationOptions)
 }
 
 function impose(record: FlapRecord, beats: number, beat: number): FlapRecord {
-  const untilBeat = beat + beats;
-  const addedBeats = untilBeat - Math.max(beat, record.untilBeat);
-  const shift = beat < record.untilBeat ? addedBeats : beats;
-  return {
-    evictedAtBeats: record.evictedAtBeats.map((at) => at + shift),
-    untilBeat,
-    beats,
-  };
+  const untilBeat = Math.max(record.untilBeat, beat + beats);
+  const shift = untilBeat - Math.max(record.untilBeat, beat);
+  return { evictedAtBeats: record.evictedAtBeats.map((at) => at + shift), untilBeat, beats };
 }

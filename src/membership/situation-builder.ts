@@ -3,6 +3,7 @@ import type { View } from "../ring/view.ts";
 import { absentKey, type DetectorState, type Track } from "./detector.ts";
 import { beatKey, type MemberReport } from "./member.ts";
 import { membershipDefaults } from "./options.ts";
+import { noFlaps } from "./probation.ts";
 import type { Situation } from "./situation.ts";
 
 export interface MemberSetting extends Partial<MemberReport> {
@@ -52,8 +53,10 @@ export function buildMember(setting: MemberSetting): MemberReport {
     intent: "run",
   } as const;
   const viewSeen = { generation: 1, version: builtVersion };
-  const progress = { viewSeen, placementHash: "hash", hosts: 0, pushes: 0 };
-  return { ...identity, ...life, ...progress, suspects: {}, evicting: undefined, ...own };
+  const progress = { viewSeen, placementHash: "hash", hosts: 0, pushes: 0, queued: 0 };
+  const record = { graceMs: 0, stalledBeats: 0, flaps: noFlaps, restored: null, suspects: {} };
+  const mark = { evicting: undefined, evictReason: undefined };
+  return { ...identity, ...life, ...progress, ...record, ...mark, ...own };
 }
 
 function buildView(settings: readonly MemberSetting[]): View {
@@ -71,7 +74,15 @@ function buildView(settings: readonly MemberSetting[]): View {
 function buildTrack(setting: MemberSetting, member: MemberReport): Track {
   const { silenceMs, silenceReadsMin, probeAfterMissedBeats } = membershipDefaults;
   const key = setting.hasItem === false ? absentKey : beatKey(member);
-  const fresh = { key, reads: 0, sinceMs: 0, unchangedMs: 0, isProven: true, isRefused: false };
+  const fresh = {
+    key,
+    reads: 0,
+    sinceMs: 0,
+    unchangedMs: 0,
+    isProven: true,
+    isRefused: false,
+    graceMs: 0,
+  };
   switch (setting.is ?? "living") {
     case "living":
       return fresh;

@@ -6,7 +6,7 @@
  */
 import type { View, ViewMember } from "../ring/view.ts";
 import { isSilent, type DetectorState } from "./detector.ts";
-import { isMarked, type MemberReport } from "./member.ts";
+import { isMarked, type MemberReport, type ViewNumber } from "./member.ts";
 import type { MembershipOptions } from "./options.ts";
 
 export interface Situation {
@@ -33,8 +33,29 @@ export function isLiving(situation: Situation, slot: string, options: Membership
   if (slot === situation.self.slot) return true;
   if (situation.corrupt.has(slot)) return false;
   const member = situation.members.get(slot);
-  if (member === undefined || isMarked(member)) return false;
+  if (member === undefined || isMarked(member) || member.intent === "restart") return false;
   return !isSilent(situation.detector.tracks.get(slot), options);
+}
+
+/** True where someone other than `slot` is in the view, active and alive. */
+export function hasLivingOther(
+  situation: Situation,
+  slot: string,
+  options: MembershipOptions,
+): boolean {
+  return situation.view.members.some(
+    (member) =>
+      member.slot !== slot &&
+      member.state === "active" &&
+      isLiving(situation, member.slot, options),
+  );
+}
+
+/** True where `seen` is at least `view`. */
+export function hasReached(seen: ViewNumber | null, view: ViewNumber): boolean {
+  if (seen === null) return false;
+  if (seen.generation !== view.generation) return seen.generation > view.generation;
+  return seen.version >= view.version;
 }
 
 /** 0 for the first: living active members of the view by slot, then everyone else by slot. */

@@ -19,6 +19,8 @@ export interface MembershipSnapshot {
     readonly status: MemberStatus;
   };
   readonly isStoreReachable: boolean;
+  /** The table lacks the view that this node has: it was emptied or rolled back. */
+  readonly isStoreBehind: boolean;
 }
 
 /** Sets the gauges that are functions of a snapshot; `own` is what this node itself has loaded. */

@@ -42,6 +42,11 @@ describe("the member item", () => {
     });
   });
 
+  it("with a reason for its mark that this version does not know is like a silent one", () => {
+    const stored = { ...attributes, evicting: "1:10", evictReason: "boredom" };
+    expect(decodeMember({ ...keys.member("a"), attributes: stored }).evictReason).toBe("silent");
+  });
+
   it("is read in pages, and a damaged one hides no other", async () => {
     const store = new MemoryStore();
     for (let index = 0; index < 250; index++) {
@@ -71,6 +76,14 @@ describe("the view item", () => {
     await proposeView(store, emptyView, next, "w1");
     await ensureView(store);
     expect(await readView(store)).toEqual(next);
+  });
+
+  it("carries the oldest rules that may be pushed (R12), and is made anew only where there is none", async () => {
+    const store = new MemoryStore();
+    const raised = { ...next, generation: 2, fleetRevisionMin: 9 };
+    expect(await proposeView(store, undefined, raised, "w1")).toEqual({ kind: "won" });
+    expect(await readView(store)).toEqual(raised);
+    expect(await proposeView(store, undefined, next, "w2")).toEqual({ kind: "lost" });
   });
 
   it("is changed by one of two proposers", async () => {

@@ -12,6 +12,7 @@ import { createMetrics } from "../kernel/metrics.ts";
 import { createRandom } from "../kernel/random.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
+import type { MemberProgress } from "./member.ts";
 import { createMembership, type Membership } from "./membership.ts";
 import { membershipDefaults, type MembershipOptions } from "./options.ts";
 import { ensureView, readView } from "./view-store.ts";
@@ -82,11 +83,21 @@ export class TestNode {
   readonly metrics = createMetrics();
   /** What every store call of this node meets. */
   storeState: "reachable" | "failing" | "hanging" | "readOnly" = "reachable";
+  /** Whether it can write back what a lost table lacks, and the rules it knows. */
+  canRestore = true;
+  fleetRevision = 7;
+  /** What it reports of its pushing. */
+  pushes = 0;
+  queued = 0;
   /** Time to load a view before it is reported as seen. */
   loadMs = 0;
   /** False for a process that beats before its address answers. */
   isListening = true;
   readonly #cluster: TestCluster;
+  #loaded: Pick<MemberProgress, "viewSeen" | "placementHash"> = {
+    viewSeen: null,
+    placementHash: null,
+  };
 
   constructor(cluster: TestCluster, slot: string, seed: string) {
     this.slot = slot;
@@ -106,21 +117,29 @@ export class TestNode {
       { slot, weight: 1, zone: "", url: fleetUrl, fleetUrl },
       cluster.options,
     );
-    this.membership.subscribe(({ view, self }) => {
+    this.membership.subscribe(({ view, self, isStoreBehind }) => {
       const { generation, version } = view;
+      if (isStoreBehind && this.canRestore) {
+        const { fleetRevision } = this;
+        this.membership.restored({ view: { generation, version }, fleetRevision });
+      }
+      cluster.placements.push(view.members.map((member) => `${member.slot}${member.state}`).join());
       cluster.note(`${slot} ${self.status} i${self.incarnation} v${version}`);
-      const load = () =>
-        this.membership.report({
-          viewSeen: { generation, version },
-          placementHash: `hash-${version}`,
-          hosts: 1,
-          pushes: 0,
-        });
+      const load = () => {
+        this.#loaded = { viewSeen: { generation, version }, placementHash: `hash-${version}` };
+        this.report();
+      };
       if (this.loadMs === 0) load();
       else if (self.status !== "left" && self.status !== "replaced") {
         this.clock.after(this.loadMs, load);
       }
     });
+  }
+
+  /** What a node reports each second, in its present state. */
+  report(): void {
+    const { pushes, queued } = this;
+    this.membership.report({ ...this.#loaded, hosts: 1, pushes, queued });
   }
 
   start(): Promise<void> {
@@ -196,6 +215,8 @@ export class TestCluster {
   /** Probes under way, by address asked, and the most there ever were at once of one. */
   readonly #probesCount = new Map<string, number>();
   probesCountMax = 0;
+  /** What the members of every snapshot were: placement is a function of these. */
+  readonly placements: string[] = [];
   /** One line for every change of what a node sees. */
   readonly transcript: string[] = [];
   readonly #seed: string;
@@ -234,11 +255,15 @@ export class TestCluster {
     await this.clock.advance(2_000);
   }
 
-  /** Advances in steps of 10 ms until `isDone`; returns the time it took; throws after `maxMs`. */
-  async until(isDone: () => boolean | Promise<boolean>, maxMs: number): Promise<number> {
-    for (let elapsedMs = 0; elapsedMs <= maxMs; elapsedMs += 10) {
+  /** Advances step by step until `isDone`; returns the time it took; throws after `maxMs`. */
+  async until(
+    isDone: () => boolean | Promise<boolean>,
+    maxMs: number,
+    stepMs = 10,
+  ): Promise<number> {
+    for (let elapsedMs = 0; elapsedMs <= maxMs; elapsedMs += stepMs) {
       if (await isDone()) return elapsedMs;
-      await this.clock.advance(10);
+      await this.clock.advance(stepMs);
     }
     throw new Error(`Not reached within ${maxMs} ms`);
   }

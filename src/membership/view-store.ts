@@ -7,8 +7,8 @@
  */
 import { z } from "zod";
 import { CoxswainError } from "../kernel/errors.ts";
-import { emptyView, type View } from "../ring/view.ts";
-import { keys, type Item } from "../store/store.ts";
+import { emptyView, isNewerView, type View } from "../ring/view.ts";
+import { keys, type Condition, type Item } from "../store/store.ts";
 import type { MembershipStore } from "./member.ts";
 
 export type ProposalOutcome =
@@ -21,6 +21,7 @@ const itemSchema = z.object({
   version: z.int().min(0),
   members: z.string(),
   writer: z.string(),
+  fleetRevisionMin: z.int().min(0).optional(),
 });
 const membersSchema = z.array(
   z.object({
@@ -49,20 +50,28 @@ export async function ensureView(store: MembershipStore): Promise<void> {
   });
 }
 
-/** Replaces `seen` by `next`, only if the stored view is still `seen`. Throws like a store write. */
+/**
+ * Replaces `seen` (undefined: no view) by `next`, only if that is still what is stored. Throws like a
+ * store write.
+ */
 export async function proposeView(
   store: MembershipStore,
-  seen: View,
+  seen: View | undefined,
   next: View,
   writer: string,
 ): Promise<ProposalOutcome> {
-  const outcome = await store.put(encode(next, writer), [
-    { kind: "equal", attribute: "generation", value: seen.generation },
-    { kind: "equal", attribute: "version", value: seen.version },
-  ]);
+  const outcome = await store.put(encode(next, writer), conditionsOf(seen));
   if (outcome.kind === "written") return { kind: "won" };
   if (outcome.kind === "refused") return recognise(store, next, writer, undefined);
   return recognise(store, next, writer, outcome.cause);
+}
+
+function conditionsOf(seen: View | undefined): Condition[] {
+  if (seen === undefined) return [{ kind: "absent" }];
+  return [
+    { kind: "equal", attribute: "generation", value: seen.generation },
+    { kind: "equal", attribute: "version", value: seen.version },
+  ];
 }
 
 /**
@@ -79,20 +88,21 @@ async function recognise(
   const stored = item === undefined ? undefined : decode(item);
   if (stored?.writer === writer) return { kind: "won" };
   if (cause === undefined) return { kind: "lost" };
-  const isDecided = stored !== undefined && stored.view.version >= next.version;
+  const isDecided = stored !== undefined && !isNewerView(next, stored.view);
   return isDecided ? { kind: "lost" } : { kind: "unknown", cause };
 }
 
 function encode(view: View, writer: string): Item {
-  const { generation, version, members } = view;
-  const attributes = { generation, version, members: JSON.stringify(members), writer };
+  const { generation, version, members, fleetRevisionMin } = view;
+  const floor = fleetRevisionMin === undefined ? {} : { fleetRevisionMin };
+  const attributes = { generation, version, members: JSON.stringify(members), writer, ...floor };
   return { ...keys.view, attributes };
 }
 
 function decode(item: Item): { readonly view: View; readonly writer: string } {
   const row = itemSchema.safeParse(item.attributes);
   if (!row.success) throw corrupt(row.error);
-  const { generation, version, writer } = row.data;
+  const { generation, version, writer, fleetRevisionMin } = row.data;
   let parsed: unknown;
   try {
     parsed = JSON.parse(row.data.members);
@@ -101,7 +111,8 @@ function decode(item: Item): { readonly view: View; readonly writer: string } {
   }
   const members = membersSchema.safeParse(parsed);
   if (!members.success) throw corrupt(members.error);
-  return { view: { generation, version, members: members.data }, writer };
+  const floor = fleetRevisionMin === undefined ? {} : { fleetRevisionMin };
+  return { view: { generation, version, ...floor, members: members.data }, writer };
 }
 
 function corrupt(cause: unknown): CoxswainError {

@@ -1,4 +1,9 @@
-/** The members as people see them: the view, what each member reports, and its share. */
+/**
+ * The members as people see them: the view, what each member reports, and its share; then those that
+ * beat and are in no view yet.
+ */
+import type { MemberReport } from "../membership/member.ts";
+import { isOnProbation } from "../membership/probation.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import type { Placement } from "../ring/placement.ts";
 
@@ -25,7 +30,7 @@ export function memberViews(snapshot: MembershipSnapshot, placement: Placement):
     return {
       slot: member.slot,
       incarnation: member.incarnation,
-      state: member.state,
+      state: isSame && report.intent === "restart" ? "restarting" : member.state,
       url: member.url,
       fleetUrl: member.fleetUrl,
       weight: member.weight,
@@ -37,4 +42,31 @@ export function memberViews(snapshot: MembershipSnapshot, placement: Placement):
       placementHash: isSame ? report.placementHash || null : null,
     };
   });
+}
+
+/** Living processes that no view holds, ascending by slot. */
+export function waitingViews({ view, members, silentSlots }: MembershipSnapshot): MemberView[] {
+  const inView = new Set(view.members.map(({ slot }) => slot));
+  return [...members.values()]
+    .filter(({ slot, intent }) => intent === "join" && !inView.has(slot) && !silentSlots.has(slot))
+    .toSorted((left, right) => (left.slot < right.slot ? -1 : 1))
+    .map(waitingView);
+}
+
+function waitingView(report: MemberReport): MemberView {
+  const { slot, incarnation, url, fleetUrl, weight, zone, beat, viewSeen } = report;
+  return {
+    slot,
+    incarnation,
+    state: isOnProbation(report) ? "probation" : "joining",
+    url,
+    fleetUrl,
+    weight,
+    zone,
+    partitions: 0,
+    hosts: 0,
+    beat,
+    viewSeen,
+    placementHash: null,
+  };
 }

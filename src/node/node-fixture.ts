@@ -152,6 +152,7 @@ export function snapshotOf(
     silentSlots: new Set(),
     self: { slot: "a", incarnation: 1, status: "active" },
     isStoreReachable,
+    isStoreBehind: false,
   };
 }
 

@@ -7,34 +7,38 @@
  * written, the member item goes last.
  */
 import { appendAudit, type AuditEntry } from "../inventory/audit.ts";
-import { parseHostId, type HostId } from "../inventory/host.ts";
+import type { HostId } from "../inventory/host.ts";
 import { createInventory } from "../inventory/inventory.ts";
 import type { Clock } from "../kernel/clock.ts";
-import { isCoxswainError, messageOf } from "../kernel/errors.ts";
+import { messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import type { Random } from "../kernel/random.ts";
 import { createMembership, type Membership } from "../membership/membership.ts";
+import type { MemberProgress } from "../membership/member.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import { membershipDefaults, type MembershipOptions } from "../membership/options.ts";
+import type { MembershipOptions } from "../membership/options.ts";
+import type { Fence } from "../protocol/fence.ts";
 import type { Hello } from "../protocol/sync.ts";
-import { defaultPushOptions, type PushOptions } from "../push/push-options.ts";
+import type { PushOptions } from "../push/push-options.ts";
 import { createPusher, type Pusher } from "../push/pusher.ts";
 import type { Transport } from "../push/transport.ts";
 import { partitionOf } from "../ring/hash.ts";
+import type { View } from "../ring/view.ts";
 import type { Meta } from "../store/meta.ts";
 import type { Store } from "../store/store.ts";
-import { answerCounts, answerHosts, takenAddresses } from "./answers.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Directory } from "./directory.ts";
 import { ClusterEvents } from "./cluster-events.ts";
 import { EventLog } from "./events.ts";
 import { Hints } from "./hints.ts";
-import type { KnownHost } from "./host-views.ts";
+import { HostCalls } from "./host-calls.ts";
 import { Operations } from "./operations.ts";
 import type { NodeOptions } from "./options.ts";
+import { membershipOptionsOf, pushOptionsOf } from "./part-options.ts";
 import type { PeerCalls, Peers } from "./peers.ts";
 import { Slice } from "./slice.ts";
+import { StoreRecovery } from "./store-recovery.ts";
 import { StoredHosts } from "./stored-hosts.ts";
 import { runLoop } from "./loop.ts";
 
@@ -69,7 +73,8 @@ export interface Readiness {
 
 const tickMs = 250;
 const gaugesEveryMs = 1_000;
-const helloTimeoutMs = 2_000;
+const recoveryEveryMs = 1_000;
+const nothingLoaded = { viewSeen: null, placementHash: null };
 /** Every served partition is read whole once in this time. */
 const rereadAllMs = 10 * 60_000;
 
@@ -85,8 +90,11 @@ export class Node {
   readonly #pusher: Pusher;
   readonly #checkpointer: Checkpointer;
   readonly #hints: Hints;
+  readonly #calls: HostCalls;
+  readonly #recovery: StoreRecovery;
   readonly #loops = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
+  #loaded: Pick<MemberProgress, "viewSeen" | "placementHash"> = nothingLoaded;
 
   constructor(ports: NodePorts, setup: NodeSetup) {
     const { store, clock, random, log, metrics, peers, transport } = ports;
@@ -118,15 +126,7 @@ export class Node {
         url: setup.apiUrl,
         fleetUrl: setup.fleetUrl,
       },
-      {
-        ...membershipDefaults,
-        beatIntervalMs: options.beatIntervalMs,
-        silenceMs: options.silenceMs,
-        silenceReadsMin: options.silenceReads,
-        joinQuietMs: options.joinQuietMs,
-        leaveTimeoutMs: options.drainTimeoutMs,
-        ...setup.membership,
-      },
+      { ...membershipOptionsOf(options), ...setup.membership },
     );
     this.#checkpointer = new Checkpointer(
       { store, clock, log, slice: () => this.#slice, pusher: () => this.#pusher },
@@ -143,19 +143,10 @@ export class Node {
         mayPush: () => this.#membership.mayPush(),
       },
       { cluster: meta.clusterId, node: options.slot, view: () => this.#slice.view },
-      {
-        ...defaultPushOptions,
-        pushesPerSecond: options.pushesPerSecond,
-        inFlightMax: options.inFlight,
-        suspectInFlightMax: options.suspectInFlight,
-        deadlineMs: options.pushDeadlineMs,
-        sweepDeadlineMs: Math.min(options.pushDeadlineMs, defaultPushOptions.sweepDeadlineMs),
-        sweepIntervalMs: options.sweepIntervalMs,
-        ...setup.push,
-      },
+      { ...pushOptionsOf(options), ...setup.push },
       {
         onStatus: (id) => this.#checkpointer.markChanged(this.#partitionOf(id)),
-        onStale: (id) => this.#onStale(id),
+        onStale: (id, fence) => this.#onStale(id, fence),
         onNewerView: () => this.#membership.wake(),
         onReachability: (host, from, to, reason) =>
           this.events.emit("host.reachability", { host, from, to, reason }),
@@ -171,13 +162,10 @@ export class Node {
         fleets,
         pusher: this.#pusher,
         checkpoints: this.#checkpointer,
-        report: (view, placementHash, hostsCount) =>
-          this.#membership.report({
-            viewSeen: { generation: view.generation, version: view.version },
-            placementHash,
-            hosts: hostsCount,
-            pushes: 0,
-          }),
+        report: ({ generation, version }, placementHash) => {
+          this.#loaded = { viewSeen: { generation, version }, placementHash };
+          this.#reportProgress();
+        },
       },
       { partitionsCount: meta.partitions, overlapMaxMs: options.overlapMaxMs },
     );
@@ -189,12 +177,30 @@ export class Node {
       slot: options.slot,
       members: () => this.#slice.view.members,
     });
+    this.#calls = new HostCalls({
+      slot: options.slot,
+      slice: this.#slice,
+      pusher: this.#pusher,
+      hints: this.#hints,
+      peers,
+      events: this.events,
+      partitionOf: (id) => this.#partitionOf(id),
+      wakeMembership: () => this.#membership.wake(),
+    });
+    this.#recovery = new StoreRecovery({
+      ...ports,
+      meta,
+      fleets,
+      hosts,
+      slice: this.#slice,
+      restored: (restored) => this.#membership.restored(restored),
+    });
     const directory = new Directory({
       slot: options.slot,
       slice: this.#slice,
       peers,
       stored: new StoredHosts({ store, hosts, slice: this.#slice, clock }),
-      local: (partition) => this.#known(partition),
+      local: (partition) => this.#calls.known(partition),
     });
     this.operations = new Operations({
       clock,
@@ -207,16 +213,19 @@ export class Node {
       slot: options.slot,
       version: setup.version,
       hint: (hint) => this.#hints.tell(hint),
-      wake: (id, partition) => this.#wake(id, partition),
+      wake: (id, partition) => this.#calls.wake(id, partition),
+      evict: (slot) => this.#membership.evict(slot),
       audit: (entry) => this.#audit(entry),
     });
   }
 
   /**
-   * Joins and works until `signal` aborts, then leaves; resolves with how it ended. Rejects with
+   * Joins and works until `signal` aborts, then leaves, or with a grace goes for a restart; resolves
+   * with how it ended. Rejects with
    * MEMBER_SLOT_TAKEN and with defects. Waits for the store as long as it takes.
    */
   async run(signal: AbortSignal): Promise<"left" | "replaced"> {
+    let graceMs = 0;
     try {
       await this.#join(signal);
       this.#pusher.start();
@@ -232,10 +241,11 @@ export class Node {
       }
       replaced.forget();
       this.events.emit("node.stopping", {});
-      await this.#membership.leave();
+      graceMs = this.#setup.options.restartGraceMs;
+      if (graceMs === 0) await this.#membership.leave();
       return "left";
     } finally {
-      await this.#stop();
+      await this.#stop(graceMs);
     }
   }
 
@@ -269,91 +279,25 @@ export class Node {
   }
 
   /** A host showed life: its owner syncs it at once. */
-  async hello(hello: Hello): Promise<"woken" | "forwarded" | "unknownHost" | "noOwner"> {
-    const id = parseHostId(hello.host);
-    const partition = this.#partitionOf(id);
-    if (this.#slice.isServed(partition)) {
-      if (this.#slice.record(partition, id) === undefined) return "unknownHost";
-      this.#pusher.wake(id);
-      return "woken";
-    }
-    return (await this.#wake(id, partition)) ? "forwarded" : "noOwner";
+  hello(hello: Hello): ReturnType<HostCalls["hello"]> {
+    return this.#calls.hello(hello);
   }
 
   /** Answers one call of a peer. */
-  async answerPeer<Name extends keyof PeerCalls>(
+  answerPeer<Name extends keyof PeerCalls>(
     name: Name,
     ask: PeerCalls[Name]["ask"],
   ): Promise<PeerCalls[keyof PeerCalls]["answer"]> {
-    const call = { name, ask } as {
-      [Each in keyof PeerCalls]: { name: Each; ask: PeerCalls[Each]["ask"] };
-    }[keyof PeerCalls];
-    const local = (partition: number) => this.#known(partition);
-    switch (call.name) {
-      case "hint":
-        if (call.ask.view === true) this.#membership.wake();
-        await this.#hints.take(call.ask);
-        return {};
-      case "hello": {
-        const id = parseHostId(call.ask.host);
-        const isServed = this.#slice.record(this.#partitionOf(id), id) !== undefined;
-        if (isServed) this.#pusher.wake(id);
-        return { isServed };
-      }
-      case "hosts":
-        return answerHosts(call.ask, local, (partition) =>
-          this.#slice.placement.ownerOf(partition),
-        );
-      case "counts":
-        return answerCounts(call.ask, local);
-      case "events":
-        return this.events.page(call.ask.after);
-      case "addresses":
-        return { taken: takenAddresses(call.ask.hosts, this.#slice.servedPartitions(), local) };
-    }
+    return this.#calls.answerPeer(name, ask);
   }
 
   #partitionOf(id: HostId): number {
     return partitionOf(id, this.#setup.meta.partitions);
   }
 
-  #known(partition: number): Iterable<KnownHost> | undefined {
-    return this.#slice.isServed(partition) ? this.#knownHosts(partition) : undefined;
-  }
-
-  *#knownHosts(partition: number): Iterable<KnownHost> {
-    for (const record of this.#slice.hostsOf(partition)) {
-      const status = this.#pusher.status(record.id);
-      if (status === undefined) continue;
-      const fence = this.#slice.fenceOf(record);
-      const desired = this.#slice.desiredOf(record);
-      yield { record, partition, fence, desired, status };
-    }
-  }
-
-  async #wake(id: string, partition: number): Promise<boolean> {
-    const hostId = parseHostId(id);
-    if (this.#slice.record(partition, hostId) !== undefined) {
-      this.#pusher.wake(hostId);
-      return true;
-    }
-    const owner = this.#slice.placement.ownerOf(partition);
-    const member = this.#slice.view.members.find(({ slot }) => slot === owner);
-    if (member === undefined || owner === this.#setup.options.slot) return false;
-    try {
-      const ask = { host: id };
-      const { peers } = this.#ports;
-      const answer = await peers.call(member.fleetUrl, "hello", ask, helloTimeoutMs);
-      return answer.isServed;
-    } catch (error) {
-      // The agent says hello again; the sweep finds it anyway.
-      if (isCoxswainError(error)) return false;
-      throw error;
-    }
-  }
-
   /** A host has seen newer numbers than this node: everything that makes a fence is read again. */
-  #onStale(id: HostId): void {
+  #onStale(id: HostId, hostFence: Fence | undefined): void {
+    if (hostFence !== undefined) this.#membership.sawGeneration(hostFence.generation);
     this.#membership.wake();
     this.#hints.readSoon({ fleet: "change", partitions: [this.#partitionOf(id)] });
   }
@@ -386,6 +330,7 @@ export class Node {
       loop("fleet", options.fleetPollMs, () => this.#slice.refreshFleet()),
       loop("heads", options.headPollMs, () => this.#pollHeads()),
       loop("checkpoint", tickMs, () => this.#checkpointer.writeDue()),
+      loop("recovery", recoveryEveryMs, () => this.#recovery.turn(this.#membership.snapshot())),
       loop("gauges", gaugesEveryMs, () => this.#setGauges()),
     ]);
   }
@@ -403,32 +348,42 @@ export class Node {
     if (!this.#slice.isFleetKnown) await this.#slice.refreshFleet();
     const snapshot = this.#membership.snapshot();
     if (this.#slice.isBehind(snapshot)) {
-      const { generation, version, members } = snapshot.view;
       await this.#slice.adopt(
         snapshot,
         () => this.#slice.isBehind(this.#membership.snapshot()),
         this.#loops.signal,
       );
-      this.events.emit("view.changed", {
-        generation,
-        version,
-        members: members.map(({ slot, state }) => ({ slot, state })),
-      });
+      if (this.#slice.view === snapshot.view) this.#emitView(snapshot.view);
     }
     await this.#slice.release(this.#membership.snapshot());
   }
 
+  #emitView({ generation, version, members }: View): void {
+    const shown = members.map(({ slot, state }) => ({ slot, state }));
+    this.events.emit("view.changed", { generation, version, members: shown });
+  }
+
+  /** Goes out with the next beat; a new view at once. */
+  #reportProgress(): void {
+    const { finished, queued } = this.#pusher.counts();
+    const hosts = this.#slice.hostsCount();
+    this.#membership.report({ ...this.#loaded, hosts, pushes: finished, queued });
+  }
+
   #setGauges(): void {
     const { metrics } = this.#ports;
+    this.#reportProgress();
     metrics.partitionsOwned.set(this.#slice.servedPartitions().length);
     metrics.hostsOwned.set(this.#slice.hostsCount());
   }
 
-  async #stop(): Promise<void> {
+  async #stop(graceMs: number): Promise<void> {
     this.#loops.abort(new Error("node stopped"));
     const running = await Promise.allSettled([this.#running]);
     await this.#pusher.stop();
     await this.#checkpointer.writeAll();
+    // Beats go on until the last push has ended: a slot that says it is away must not push.
+    if (graceMs > 0) await this.#membership.stopForRestart(graceMs);
     await this.#membership.stop();
     for (const outcome of running) {
       if (outcome.status === "rejected" && outcome.reason !== this.#loops.signal.reason) {

@@ -13,11 +13,12 @@ import type { Rollout } from "../inventory/rollout-codec.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Meta } from "../store/meta.ts";
+import type { EvictOutcome } from "../membership/eviction-command.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import type { Directory } from "./directory.ts";
 import type { EventLog } from "./events.ts";
 import { importLines, type ImportReport } from "./import-lines.ts";
-import { memberViews, type MemberView } from "./members-view.ts";
+import { memberViews, waitingViews, type MemberView } from "./members-view.ts";
 import type { Counts, Hint, HostsQuery, HostView, Problem } from "./peers.ts";
 import type { Slice } from "./slice.ts";
 
@@ -35,6 +36,8 @@ export interface OperationsPorts {
   readonly hint: (hint: Hint) => Promise<void>;
   /** Wakes the host at its owner; false where no owner answers. */
   readonly wake: (id: string, partition: number) => Promise<boolean>;
+  /** Takes a slot out of the view. */
+  readonly evict: (slot: string) => Promise<EvictOutcome>;
   readonly audit: (entry: AuditEntry) => void;
 }
 
@@ -66,6 +69,7 @@ export class Operations {
     body: unknown,
     actor: string,
   ): Promise<HostRecord & { partition: number; outcome: PutOutcome }> {
+    this.#requireTable();
     const input = parseHostInput(body, parseHostId(id));
     const [taken] = await this.#ports.directory.takenAddresses([input]);
     if (taken !== undefined) {
@@ -87,6 +91,7 @@ export class Operations {
     options: { readonly onExisting: OnExisting; readonly dryRun: boolean },
     actor: string,
   ): Promise<ImportReport> {
+    this.#requireTable();
     const { directory, inventory } = this.#ports;
     const { hosts } = inventory;
     const report = await importLines(body, hosts, directory, options);
@@ -132,6 +137,7 @@ export class Operations {
   }
 
   async deleteHost(id: string, actor: string): Promise<void> {
+    this.#requireTable();
     const hostId = parseHostId(id);
     await this.#ports.inventory.hosts.delete(hostId);
     await this.#hostChanged(hostId);
@@ -145,6 +151,7 @@ export class Operations {
     digest: string | undefined,
     actor: string,
   ): Promise<HostRecord> {
+    this.#requireTable();
     const hostId = parseHostId(id);
     const record = await this.#ports.inventory.pinHost(hostId, config, digest);
     await this.#hostChanged(hostId);
@@ -213,6 +220,7 @@ export class Operations {
     body: { readonly config: string; readonly digest: string | null; readonly selector?: string },
     actor: string,
   ): Promise<RolloutView> {
+    this.#requireTable();
     const { config, digest, selector = "" } = body;
     const rollout = await this.#ports.inventory.rollouts.start({
       config,
@@ -233,6 +241,7 @@ export class Operations {
   }
 
   async undoRollout(id: string, actor: string): Promise<RolloutView> {
+    this.#requireTable();
     const rollout = await this.#ports.inventory.rollouts.undo(id, {
       author: actor,
       at: this.#at(),
@@ -295,8 +304,36 @@ export class Operations {
     const { view } = this.#ports.slice;
     return {
       view: { generation: view.generation, version: view.version },
-      members: this.#members(),
+      members: [...this.#members(), ...waitingViews(this.#ports.snapshot())],
     };
+  }
+
+  /** Throws MEMBER_NOT_FOUND, MEMBER_LAST, STORE_CONTENDED and the store's errors. */
+  async evictMember(slot: string, actor: string): Promise<object> {
+    this.#requireTable();
+    const outcome = await this.#ports.evict(slot);
+    const details = { slot };
+    switch (outcome.kind) {
+      case "evicted":
+        this.#audit(actor, "member.evict", slot, outcome.view);
+        return { slot, view: outcome.view };
+      case "unknownSlot":
+        throw new CoxswainError("MEMBER_NOT_FOUND", `Expected a slot of the view, got ${slot}`, {
+          details,
+        });
+      case "lastMember":
+        throw new CoxswainError(
+          "MEMBER_LAST",
+          `Expected another living member beside ${slot}, got none`,
+          { details },
+        );
+      case "unfinished":
+        throw new CoxswainError(
+          "STORE_CONTENDED",
+          `Expected the view to change in time, got none without ${slot}`,
+          { details },
+        );
+    }
   }
 
   placement(host: string | undefined): object {
@@ -319,6 +356,15 @@ export class Operations {
     const isComplete = counts.applied === counts.total && missing.length === 0;
     const view = rolloutView(rollout, isComplete ? "complete" : "running");
     return { ...view, counts, problems, missing };
+  }
+
+  /** A change of a table that lost items would be lost, or take away what is written back. */
+  #requireTable(): void {
+    if (!this.#ports.snapshot().isStoreBehind) return;
+    throw new CoxswainError(
+      "STORE_WENT_BACK",
+      "Expected the table to have the view of this cluster, got an older one or none",
+    );
   }
 
   #members(): MemberView[] {

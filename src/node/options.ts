@@ -73,6 +73,16 @@ export const initOptions = {
     description: "Cluster id; agents refuse pushes from any other cluster.",
     reason: "Two clusters in one network must not push to each other's hosts.",
   },
+  generation: {
+    type: "integer",
+    default: 0,
+    min: 0,
+    max: 2 ** 20,
+    description:
+      "Raise the view to this generation: hosts then take what the table says, though they have newer. 0 leaves it.",
+    reason:
+      "Only after a restore, when inventory, releases and rules are all in: docs/operations.md has the steps.",
+  },
 } as const satisfies OptionTable;
 
 export const nodeOptions = {
@@ -203,6 +213,16 @@ export const nodeOptions = {
     max: 600_000,
     description: "Longest graceful stop; then the node goes anyway.",
     reason: "Below the 30 s that most supervisors wait before SIGKILL.",
+  },
+  restartGrace: {
+    type: "duration",
+    default: "0s",
+    min: 0,
+    max: 600_000,
+    description:
+      "Told to stop, keep the slot this long for the next process of it: nothing moves, and nobody pushes to its hosts meanwhile. 0 leaves: successors take over without a gap.",
+    reason:
+      "A process told to stop cannot know whether it comes back; leaving is right in both cases. For deploys that restart every node under its slot, set it above the time a restart takes.",
   },
   fleetPoll: {
     type: "duration",

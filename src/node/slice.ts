@@ -6,24 +6,27 @@
  * overlap and no gap. The fence at the host makes the overlap harmless.
  *
  * Records only move forward: a load is applied unless a newer one was, and an empty slice is only ever
- * the store's own answer. A failed read changes nothing.
+ * the store's own answer. A failed read changes nothing, and a table that went back takes nothing away.
+ * In a raised generation nothing is pushed by rules older than the ones that the view names.
  */
 import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
-import { compileFleet, type Desired } from "../inventory/desired.ts";
 import type { FleetStore } from "../inventory/fleet.ts";
 import type { HostId, HostRecord } from "../inventory/host.ts";
 import type { HostStore, LoadedPartition } from "../inventory/hosts.ts";
-import { emptyFleet, type Fleet } from "../inventory/rules.ts";
+import type { Fleet } from "../inventory/rules.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import type { Pusher } from "../push/pusher.ts";
-import { createPlacer, place, type Placement } from "../ring/placement.ts";
+import { place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
 import { forEachBounded } from "../inventory/bounded.ts";
+import { CurrentRules } from "./current-rules.ts";
+import { isOutvoted, successorOf } from "./handover.ts";
+import { placeInTurns } from "./place-in-turns.ts";
 
 interface ServedPartition {
   revision: number;
@@ -54,8 +57,6 @@ export interface Checkpoints {
 
 const loadsAtOnce = 24;
 const hostsPerTurn = 1_000;
-/** About a millisecond of scores a turn. */
-const scoresPerTurn = 200_000;
 const retryLoadMs = 500;
 
 export class Slice {
@@ -66,14 +67,18 @@ export class Slice {
   #wanted: ReadonlySet<number> = new Set();
   #view: View = emptyView;
   #placement: Placement;
-  #fleet: Fleet = emptyFleet;
-  #isFleetKnown = false;
+  readonly #rules: CurrentRules;
   #rereadUpTo = -1;
   readonly #changedWhileLoading = new Set<number>();
-  #desired: Desired = compileFleet(emptyFleet);
+  #lostSeen: readonly number[] = [];
+  /** Others place hosts differently, and they are as many or more. */
+  #isOutvoted = false;
+  /** Wanted partitions were not taken up because of that. */
+  #isHeldBack = false;
 
   constructor(ports: SlicePorts, options: { partitionsCount: number; overlapMaxMs: number }) {
     this.#ports = ports;
+    this.#rules = new CurrentRules(ports.fleets, ports.log);
     this.partitionsCount = options.partitionsCount;
     this.#overlapMaxMs = options.overlapMaxMs;
     this.#placement = place(emptyView, options.partitionsCount);
@@ -89,7 +94,7 @@ export class Slice {
   }
 
   get fleet(): Fleet {
-    return this.#fleet;
+    return this.#rules.fleet;
   }
 
   /** Partitions served now: owned and loaded, or not yet released. Ascending. */
@@ -111,12 +116,12 @@ export class Slice {
   }
 
   desiredOf(record: HostRecord): Manifest {
-    return this.#desired(record);
+    return this.#rules.desired(record);
   }
 
   fenceOf(record: HostRecord): Fence {
     const { generation } = this.#view;
-    return { generation, fleet: this.#fleet.revision, host: record.revision };
+    return { generation, fleet: this.#rules.fleet.revision, host: record.revision };
   }
 
   hostsCount(): number {
@@ -127,17 +132,34 @@ export class Slice {
 
   /** False until the rules were read once: until then nothing may be pushed. */
   get isFleetKnown(): boolean {
-    return this.#isFleetKnown;
+    return this.#rules.isKnown;
   }
 
-  /** True where the snapshot's view is not the one this slice has taken up. */
+  /** True where the store had older rules at the last look than this node has. */
+  get isFleetLost(): boolean {
+    return this.#rules.isLost;
+  }
+
+  /** Served partitions whose counter had gone back at the last look. */
+  get lostSeen(): readonly number[] {
+    return this.#lostSeen;
+  }
+
+  /** The head of a served partition at its last load. */
+  revisionOf(partition: number): number {
+    return this.#served.get(partition)?.revision ?? 0;
+  }
+
+  /** True where the snapshot's view is not, or not wholly, taken up and could be. */
   isBehind(snapshot: MembershipSnapshot): boolean {
-    return isNewerView(snapshot.view, this.#view);
+    if (isNewerView(snapshot.view, this.#view)) return true;
+    return this.#isHeldBack && isOutvoted(snapshot, this.#view, this.#placement.hash) === false;
   }
 
   /**
    * Takes up a view: places, releases, loads, reports. Ends early when `signal` aborts or a newer view
-   * is there (`isSuperseded`), leaving what was loaded for the next call.
+   * is there (`isSuperseded`), leaving what was loaded for the next call. Does nothing while the rules
+   * are older than the view allows.
    */
   async adopt(
     snapshot: MembershipSnapshot,
@@ -145,7 +167,11 @@ export class Slice {
     signal: AbortSignal,
   ): Promise<void> {
     const { view, self } = snapshot;
-    const placement = await this.#place(view, signal);
+    if (!this.#rules.isEnoughFor(view)) await this.refreshFleet();
+    if (!this.#rules.isEnoughFor(view)) return;
+    const placement = await placeInTurns(view, this.partitionsCount, this.#ports.clock, signal);
+    this.#isOutvoted = isOutvoted(snapshot, this.#view, this.#placement.hash) ?? this.#isOutvoted;
+    this.#isHeldBack = false;
     const isMember = view.members.some(
       (member) => member.slot === self.slot && member.incarnation === self.incarnation,
     );
@@ -161,7 +187,8 @@ export class Slice {
     if (isGenerationNew) await this.#retargetAll("change");
     while (!isSuperseded()) {
       const missing = [...this.#wanted].filter((partition) => !this.#served.has(partition));
-      if (missing.length === 0) {
+      if (missing.length > 0 && this.#isOutvoted) this.#holdBack(missing.length);
+      if (missing.length === 0 || this.#isHeldBack) {
         this.#ports.report(view, placement.hash, this.hostsCount());
         return;
       }
@@ -173,14 +200,18 @@ export class Slice {
   /** Lets go of lost partitions whose new owner has reported the view, or that waited too long. */
   async release(snapshot: MembershipSnapshot): Promise<void> {
     const atMs = this.#ports.clock.monotonicMs();
-    if (!snapshot.isStoreReachable) this.#restartReleases(atMs);
+    const { isStoreReachable, isStoreBehind, members } = snapshot;
+    if (!isStoreReachable || isStoreBehind) this.#restartReleases(atMs);
+    // What a lost table lacks may be in this memory only.
+    if (isStoreBehind) return;
     const done = [...this.#served].flatMap(([partition, { releasingSinceMs }]) => {
       if (releasingSinceMs === undefined) return [];
       const owner = this.#placement.ownerOf(partition);
-      const hasSuccessor =
-        owner !== undefined && hasLoaded(snapshot.members.get(owner)?.viewSeen, this.#view);
+      if (owner === undefined) return [];
+      const successor = successorOf(members.get(owner), this.#view, this.#placement.hash);
       const isOverdue = atMs - releasingSinceMs >= this.#overlapMaxMs;
-      return hasSuccessor || (isOverdue && owner !== undefined) ? [partition] : [];
+      const isDone = successor === "loaded" || (successor === "loading" && isOverdue);
+      return isDone ? [partition] : [];
     });
     if (done.length === 0) return;
     await this.#ports.checkpoints.write(done);
@@ -208,25 +239,18 @@ export class Slice {
 
   /** Reads the rules; where they moved forward, every served host gets its new target. */
   async refreshFleet(reason: PushReason = "change"): Promise<void> {
-    const fleet = await this.#ports.fleets.read();
-    this.#isFleetKnown = true;
-    if (fleet.revision < this.#fleet.revision) return;
+    const outcome = await this.#rules.refresh();
+    if (outcome === "lost") return;
     // A poll may have seen a rollback first: what it queued still has to go ahead of the rest.
-    if (fleet.revision === this.#fleet.revision && reason !== "rollback") return;
-    this.#fleet = fleet;
-    this.#desired = compileFleet(fleet, this.#desired);
+    if (outcome === "same" && reason !== "rollback") return;
     await this.#retargetAll(reason);
   }
 
-  /** Served partitions whose counter in the store is not the one that was loaded. */
+  /** Served partitions whose counter in the store is above the one that was loaded. */
   async movedPartitions(): Promise<number[]> {
     const heads = await this.#ports.hosts.heads(this.servedPartitions());
-    return [...heads]
-      .filter(([partition, revision]) => {
-        const served = this.#served.get(partition);
-        return served !== undefined && served.revision < revision;
-      })
-      .map(([partition]) => partition);
+    this.#lostSeen = this.#partitionsWhere(heads, (head, loaded) => head < loaded);
+    return this.#partitionsWhere(heads, (head, loaded) => head > loaded);
   }
 
   /**
@@ -241,12 +265,24 @@ export class Slice {
     return chosen;
   }
 
-  async #place(view: View, signal: AbortSignal): Promise<Placement> {
-    const placer = createPlacer(view, this.partitionsCount);
-    const totalWeight = view.members.reduce((sum, { weight }) => sum + weight, 1);
-    const partitionsPerTurn = Math.ceil(scoresPerTurn / totalWeight);
-    while (!placer.step(partitionsPerTurn)) await this.#ports.clock.sleep(0, signal);
-    return placer.result();
+  #partitionsWhere(
+    heads: ReadonlyMap<number, number>,
+    is: (head: number, loaded: number) => boolean,
+  ): number[] {
+    return [...heads]
+      .filter(([partition, head]) => {
+        const served = this.#served.get(partition);
+        return served !== undefined && is(head, served.revision);
+      })
+      .map(([partition]) => partition);
+  }
+
+  #holdBack(partitions: number): void {
+    this.#isHeldBack = true;
+    this.#ports.log.error(
+      { partitions, hash: this.#placement.hash },
+      "other members place hosts differently: no partition is taken up",
+    );
   }
 
   async #loadAll(partitions: readonly number[], isSuperseded: () => boolean): Promise<boolean> {
@@ -286,9 +322,10 @@ export class Slice {
     const loaded = await this.#ports.hosts.load(partition, head);
     const isNew = !this.#served.has(partition) && loaded.hosts.length > 0;
     const known = isNew ? await this.#ports.checkpoints.read(partition) : undefined;
+    const isTorn = await this.#isTorn(partition, loaded);
     const current = this.#served.get(partition);
     if (current === undefined && !this.#wanted.has(partition)) return;
-    if (current !== undefined && loaded.revision < current.revision) return;
+    if (current !== undefined && (isTorn || loaded.revision < current.revision)) return;
     const served = current ?? { revision: 0, hosts: new Map(), releasingSinceMs: undefined };
     this.#served.set(partition, served);
     served.revision = loaded.revision;
@@ -298,14 +335,26 @@ export class Slice {
     }
   }
 
+  /**
+   * True where a load lacks hosts and the counter went back while it was read: that is a table being
+   * emptied, and no removal of hosts.
+   */
+  async #isTorn(partition: number, loaded: LoadedPartition): Promise<boolean> {
+    const before = this.#served.get(partition);
+    if (before === undefined) return false;
+    const present = idsOf(loaded);
+    if ([...before.hosts.keys()].every((id) => present.has(id))) return false;
+    const heads = await this.#ports.hosts.heads([partition]);
+    return (heads.get(partition) ?? 0) < loaded.revision;
+  }
+
   #take(
     hosts: Map<HostId, HostRecord>,
     loaded: LoadedPartition,
     reason: PushReason,
     known: ReadonlyMap<HostId, HostCheckpoint> | undefined,
   ): void {
-    // A damaged record is still a registered host: what is known of it stays.
-    const present = new Set<string>([...loaded.hosts, ...loaded.damaged].map(({ id }) => id));
+    const present = idsOf(loaded);
     for (const id of hosts.keys()) {
       if (present.has(id)) continue;
       hosts.delete(id);
@@ -327,7 +376,7 @@ export class Slice {
 
   #retarget(record: HostRecord, reason: PushReason, known?: HostCheckpoint): void {
     const { id, address } = record;
-    const target = { id, address, fence: this.fenceOf(record), manifest: this.#desired(record) };
+    const target = { id, address, fence: this.fenceOf(record), manifest: this.desiredOf(record) };
     this.#ports.pusher.upsert(target, reason, known);
   }
 
@@ -344,11 +393,7 @@ export class Slice {
   }
 }
 
-function hasLoaded(
-  seen: { readonly generation: number; readonly version: number } | null | undefined,
-  view: View,
-): boolean {
-  if (seen === undefined || seen === null) return false;
-  if (seen.generation !== view.generation) return seen.generation > view.generation;
-  return seen.version >= view.version;
+/** A damaged record is still a registered host: what is known of it stays. */
+function idsOf({ hosts, damaged }: LoadedPartition): Set<string> {
+  return new Set<string>([...hosts, ...damaged].map(({ id }) => id));
 }

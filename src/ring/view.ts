@@ -27,6 +27,8 @@ export interface ViewMember {
 export interface View {
   readonly generation: number;
   readonly version: number;
+  /** Rules of a lower revision must not be pushed in this generation; missing: all may. */
+  readonly fleetRevisionMin?: number;
   /** Sorted by slot. */
   readonly members: readonly ViewMember[];
 }

@@ -14,6 +14,7 @@ export function registerInit(program: Command, shell: CommandShell): void {
       examples(
         "coxswain init --cluster prod --partitions 4096 --store-region eu-central-1",
         "coxswain init --store-endpoint http://127.0.0.1:8000",
+        "coxswain init --cluster prod --partitions 4096 --generation 2   # after a restore",
       ),
     );
   addOptionTable(command, initOptions);

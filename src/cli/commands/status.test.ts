@@ -121,3 +121,13 @@ test("members and placement are tables", async () => {
   const one = await runCommand(["placement", "--host", "h 1", "--api", api.url]);
   expect(one.stdout).toContain("owner      nobody");
 });
+
+test("members evict says since which view the slot is out", async () => {
+  await using api = await startScriptedApi({
+    "POST /v1/members/node-2/evict": {
+      body: { slot: "node-2", view: { generation: 1, version: 18 } },
+    },
+  });
+  const run = await runCommand(["members", "evict", "node-2", "--api", api.url]);
+  expect([run.code, run.stdout]).toEqual([0, "node-2 is out of the view since 1.18.\n"]);
+});

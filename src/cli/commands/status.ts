@@ -1,5 +1,6 @@
 /**
- * `status`, `members`, `placement`: who is there, who owns what, and what is wrong, worst first.
+ * `status`, `members`, `members evict`, `placement`: who is there, who owns what, and what is wrong,
+ * worst first.
  */
 import type { Command } from "commander";
 import type { HostView, MembersView, StatusView } from "../api-shapes.ts";
@@ -31,12 +32,23 @@ export function registerStatus(program: Command, shell: CommandShell): void {
       .addHelpText("after", examples("coxswain status", "coxswain status --output json")),
     showStatus,
   );
+  const members = program
+    .command("members")
+    .description("Every member with its state, beat, the view it has loaded, and its share.")
+    .addHelpText("after", examples("coxswain members", "coxswain members evict node-2"));
+  shell.onApi(members, showMembers);
   shell.onApi(
-    program
-      .command("members")
-      .description("Every member with its state, beat, the view it has loaded, and its share.")
-      .addHelpText("after", examples("coxswain members")),
-    showMembers,
+    members
+      .command("evict")
+      .argument("<slot>", "the member's slot")
+      .description("Takes a member out of the view now; its hosts get new owners.")
+      .addHelpText(
+        "after",
+        `
+A process that still lives joins again after a probation of 300 beats: end it before.
+${examples("coxswain members evict node-2")}`,
+      ),
+    evictMember,
   );
   shell.onApi<{ host?: string }>(
     program
@@ -153,6 +165,16 @@ function reasonText(host: HostView): string {
 async function showMembers({ context, api, isJson }: CommandDeps): Promise<number> {
   const answer = await api.members();
   print(context.stdout, isJson ? JSON.stringify(answer, null, 2) : formatMembers(answer));
+  return 0;
+}
+
+async function evictMember(
+  { context, api, isJson }: CommandDeps,
+  { args }: CommandInput<object>,
+): Promise<number> {
+  const { slot, view } = await api.evictMember(args[0] ?? "");
+  const text = `${printable(slot)} is out of the view since ${view.generation}.${view.version}.`;
+  print(context.stdout, isJson ? JSON.stringify({ slot, view }, null, 2) : text);
   return 0;
 }
 
