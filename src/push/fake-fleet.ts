@@ -151,15 +151,17 @@ export function setUp(options: Partial<PushOptions> = {}) {
   const contents = new Map<Digest, Uint8Array>();
   const metrics = createMetrics();
   const log: string[] = [];
-  const state = { mayPush: true };
+  const state = { mayPush: true, contentsMs: 0 };
   const pusher = createPusher(
     {
       clock,
       random: createRandom("pusher"),
       transport,
-      contents: (digest) => {
+      contents: async (digest) => {
+        if (state.contentsMs > 0) await clock.sleep(state.contentsMs);
         const bytes = contents.get(digest);
-        return bytes === undefined ? Promise.reject(new Error("gone")) : Promise.resolve(bytes);
+        if (bytes === undefined) throw new Error("gone");
+        return bytes;
       },
       log: silentLogger,
       metrics,

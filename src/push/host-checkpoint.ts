@@ -93,6 +93,7 @@ export function restoreStatus(
     nextAttemptWallMs: delayMs === undefined ? undefined : moment.wallMs + delayMs,
     held: heldOf(checkpoint, manifest),
     parked: checkpoint.parked,
+    parkedSinceMs: moment.atMs,
     isQuarantined: checkpoint.isQuarantined === true,
     boot: checkpoint.parked?.boot,
     agent: checkpoint.parked?.agent,

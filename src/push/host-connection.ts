@@ -82,6 +82,8 @@ export interface ConnectionPool {
   becameBusy(connection: HostConnection): void;
   /** The connection is of no more use; a new one may be made for its origin. */
   closed(connection: HostConnection): void;
+  /** Calls `sendNow` before long, together with those of other connections. */
+  sendSoon(connection: HostConnection): void;
   socketOpened(): void;
   socketClosed(): void;
 }
@@ -119,8 +121,20 @@ export class HostConnection implements Linked<HostConnection> {
     }
     this.#pool.becameBusy(this);
     this.#current = exchange;
-    if (this.#http === undefined) this.#connect();
-    else this.#send(this.#http, exchange);
+    this.#start();
+  }
+
+  /** Sends what is under way, unless it was abandoned meanwhile. */
+  sendNow(): void {
+    const exchange = this.#current;
+    if (exchange === undefined) return;
+    const made = requestHead(exchange.request, this.#address.hostHeader);
+    if ("reason" in made) {
+      this.#fail(failed("resolve", made.reason, false));
+      return;
+    }
+    exchange.isSent = true;
+    this.#http?.send(made.head, exchange.request.body);
   }
 
   /** Ends `exchange` with `result` before the host answered. */
@@ -147,7 +161,6 @@ export class HostConnection implements Linked<HostConnection> {
 
   /** For HttpConnection. */
   onClosed(error: Error | undefined): void {
-    this.#http = undefined;
     if (this.#current === undefined) this.close();
     else if (error === undefined) this.#fail(failed("refused", "closed while connecting", false));
     else this.#fail(failed(classOfError(error, false), error.message, false));
@@ -162,8 +175,7 @@ export class HostConnection implements Linked<HostConnection> {
     if (next === undefined) {
       if (reuse === undefined) this.#pool.closed(this);
       else this.#pool.becameIdle(this, reuse);
-    } else if (this.#http === undefined) this.#connect();
-    else this.#send(this.#http, next);
+    } else this.#start();
     if (ended !== undefined) this.#settle(ended, result);
   }
 
@@ -192,26 +204,19 @@ export class HostConnection implements Linked<HostConnection> {
     this.#isConnected = false;
   }
 
-  #send(http: HttpConnection, exchange: Exchange): void {
-    if (!this.#isConnected) return;
-    const made = requestHead(exchange.request, this.#address.hostHeader);
-    if ("reason" in made) {
-      this.#fail(failed("resolve", made.reason, false));
-      return;
-    }
-    exchange.isSent = true;
-    http.send(made.head, exchange.request.body);
+  #start(): void {
+    if (this.#http === undefined) this.#connect();
+    else if (this.#isConnected) this.#pool.sendSoon(this);
   }
 
   #connect(): void {
     const socket = this.#open();
-    const http = new HttpConnection(socket, this);
-    this.#http = http;
+    this.#http = new HttpConnection(socket, this);
     this.#pool.socketOpened();
     socket.once("close", () => this.#pool.socketClosed());
     socket.once(this.#address.isSecure ? "secureConnect" : "connect", () => {
       this.#isConnected = true;
-      if (this.#current !== undefined && this.#http === http) this.#send(http, this.#current);
+      this.#pool.sendSoon(this);
     });
   }
 

@@ -54,6 +54,8 @@ export interface HostStatus {
   readonly nextAttemptWallMs: number | undefined;
   readonly held: HeldState | undefined;
   readonly parked: Parked | undefined;
+  /** Monotonic, as far as this node knows. */
+  readonly parkedSinceMs: number;
   readonly isQuarantined: boolean;
   /** Configs whose contents the host asked for. */
   readonly asked: readonly string[] | undefined;
@@ -86,6 +88,7 @@ export class Status implements HostStatus {
   nextAttemptWallMs: number | undefined = undefined;
   held: HeldState | undefined = undefined;
   parked: Parked | undefined = undefined;
+  parkedSinceMs = 0;
   isQuarantined = false;
   asked: readonly string[] | undefined = undefined;
   askedRounds = 0;
@@ -107,6 +110,7 @@ export function copyOf(status: HostStatus): Status {
   copy.nextAttemptWallMs = status.nextAttemptWallMs;
   copy.held = status.held;
   copy.parked = status.parked;
+  copy.parkedSinceMs = status.parkedSinceMs;
   copy.isQuarantined = status.isQuarantined;
   copy.asked = status.asked;
   copy.askedRounds = status.askedRounds;

@@ -121,8 +121,7 @@ export function requestHead(
   if (!pathPattern.test(path)) return { reason: "the path is malformed" };
   let head = `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (const name in headers) {
-    const value = headers[name];
-    if (value === undefined) continue;
+    const value = headers[name] ?? "";
     if (!headerNamePattern.test(name)) return { reason: "a header's name is malformed" };
     if (!headerValuePattern.test(value)) return { reason: `the value of ${name} is malformed` };
     head += `${name}: ${value}\r\n`;

@@ -10,6 +10,7 @@ import type { Digest } from "../protocol/digest.ts";
 import { parseFence, type Fence } from "../protocol/fence.ts";
 import { syncReplySchema, type SyncReply } from "../protocol/sync.ts";
 import type { ExchangeResult, FailureClass } from "./transport.ts";
+import { readUsualReply } from "./usual-reply.ts";
 
 /** A short form states the manifest; a full form lists its configs, so that the host can change. */
 export type PushForm = "short" | "full";
@@ -54,7 +55,8 @@ export interface OutcomePolicy {
   readonly countsAsUnreachable: boolean;
   /**
    * `none`: nothing failed. `backoff`: exponential with full jitter from `baseMs` to `capMs`.
-   * `onceThenPark`: again after `baseMs`, then parked. `park`: not before manifest, boot or agent change.
+   * `onceThenPark`: again after `baseMs`, then parked for some minutes at a time. `park`: not before
+   * manifest, boot or agent change.
    */
   readonly retry: "none" | "backoff" | "onceThenPark" | "park";
   readonly baseMs: number;
@@ -230,7 +232,10 @@ function refusal(body: Buffer, otherwise: string): string {
 
 /** A reply, or why it is none. */
 function parseReply(body: Buffer): SyncReply | string {
-  const parsed = syncReplySchema.safeParse(parseJson(body));
+  const value = parseJson(body);
+  const usual = readUsualReply(value);
+  if (usual !== undefined) return usual;
+  const parsed = syncReplySchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   return `reply is not a sync reply: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`;

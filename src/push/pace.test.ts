@@ -8,6 +8,7 @@ const options: PaceOptions = {
   inFlightMax: 20,
   suspectInFlightMax: 4,
   retryShareRatio: 0.1,
+  sweepShareRatio: 0.1,
   rollbackReserveRatio: 0.1,
   lagHighMs: 100,
   latencyHighMs: 1_000,
@@ -65,6 +66,22 @@ describe("the pace", () => {
     const starts = startAll(new Pace(options, 0), "retry", 0, 10_000);
     expect(starts).toBeGreaterThan(90);
     expect(starts).toBeLessThanOrEqual(101);
+  });
+
+  it("makes it a sweep's turn after ten changes, and again after ten more", () => {
+    const pace = new Pace(options, 0);
+    const turns: number[] = [];
+    for (let start = 0; start < 33; start++) {
+      if (pace.laneOrder.indexOf("sweep") < pace.laneOrder.indexOf("change")) {
+        turns.push(start);
+        pace.started("sweep", "steady");
+      } else {
+        pace.started("change", "steady");
+        pace.passedSweeps();
+      }
+      expect(pace.laneOrder[0]).toBe("rollback");
+    }
+    expect(turns).toEqual([10, 21, 32]);
   });
 
   it("says when the next token comes", () => {

@@ -2,9 +2,10 @@
  * The pace: how many pushes may start now, by lane and pool.
  *
  * A token bucket bounds pushes per second; in-flight limits bound what is under way. Retries draw on
- * a bucket of their own as well, so that they take at most their share; suspects have places of
- * their own; the last places are kept for rollbacks. The in-flight limit adapts: additive increase
- * while it is used, multiplicative decrease when the event loop lags or replies become slow.
+ * a bucket of their own as well, so that they take at most their share; sweeps get a share of what
+ * changes would take; suspects have places of their own; the last places are kept for rollbacks.
+ * The in-flight limit adapts: additive increase while it is used, multiplicative decrease when the
+ * event loop lags or replies become slow.
  * Overloaded means slower: no event raises the pace above its configured value.
  */
 import type { Lane, Pool } from "./queue.ts";
@@ -15,6 +16,8 @@ export interface PaceOptions {
   readonly suspectInFlightMax: number;
   /** Part of the pace that retries may use, 0..1. */
   readonly retryShareRatio: number;
+  /** Part of the starts that sweeps get while changes want all of them, 0..1. */
+  readonly sweepShareRatio: number;
   /** Part of the places in flight kept for rollbacks, 0..1. */
   readonly rollbackReserveRatio: number;
   /** Event-loop delay from which this node counts as overloaded. */
@@ -28,6 +31,9 @@ const burstMs = 50;
 /** Never below this, however slow replies are. */
 const inFlightFloor = 4;
 const decreaseRatio = 0.7;
+/** Strongest first, as usual and when it is a sweep's turn. */
+const usualOrder: readonly Lane[] = ["rollback", "change", "sweep", "retry"];
+const sweepOrder: readonly Lane[] = ["rollback", "sweep", "change", "retry"];
 /** A token short of this much is there: sums of fractions do not meet whole numbers. */
 const tokenEpsilon = 1e-9;
 /** No timer is set for less, so that rounding never makes a loop look twice at one moment. */
@@ -45,6 +51,8 @@ export class Pace {
   #latencyCount = 0;
   #peakInFlight = 0;
   #pausedUntilMs = -Infinity;
+  /** Part of a start that waiting sweeps have earned; a whole one is their turn. */
+  #sweepCredit = 0;
 
   constructor(options: PaceOptions, atMs: number) {
     this.#options = options;
@@ -61,6 +69,19 @@ export class Pace {
   /** The adapted limit of the steady pool. */
   get inFlightLimit(): number {
     return this.#limit;
+  }
+
+  /** In which order lanes are asked for the next push. */
+  get laneOrder(): readonly Lane[] {
+    return this.#sweepCredit + tokenEpsilon >= 1 ? sweepOrder : usualOrder;
+  }
+
+  /**
+   * A change starts before sweeps that wait. Counted in starts and not in time: where hosts are slow,
+   * a share of the configured pace would be most of what goes out.
+   */
+  passedSweeps(): void {
+    this.#sweepCredit = Math.min(1, this.#sweepCredit + this.#options.sweepShareRatio);
   }
 
   mayStart(lane: Lane, pool: Pool, atMs: number): boolean {
@@ -82,8 +103,23 @@ export class Pace {
   started(lane: Lane, pool: Pool): void {
     this.#tokens.take();
     if (lane === "retry") this.#retryTokens.take();
+    if (lane === "sweep") this.#sweepCredit = 0;
     this.#inFlight[pool]++;
     if (this.#inFlight.steady > this.#peakInFlight) this.#peakInFlight = this.#inFlight.steady;
+  }
+
+  /**
+   * For a push that has its place but waited for its contents: takes a token of the time at which it
+   * is really sent (undefined), or says when there will be one.
+   */
+  resumeAtMs(lane: Lane, atMs: number): number | undefined {
+    const isRetry = lane === "retry";
+    const retryMs = isRetry ? this.#retryTokens.readyAtMs(atMs) : atMs;
+    const readyMs = Math.max(this.#tokens.readyAtMs(atMs), retryMs, this.#pausedUntilMs);
+    if (readyMs > atMs) return readyMs;
+    this.#tokens.take();
+    if (isRetry) this.#retryTokens.take();
+    return undefined;
   }
 
   /** A push ended; `latencyMs` undefined where nobody answered. */

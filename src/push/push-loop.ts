@@ -11,7 +11,7 @@ import type { HostId } from "../inventory/host.ts";
 import { outcomePolicies, type PushOutcome } from "./outcome.ts";
 import { Pace, type PaceOptions } from "./pace.ts";
 import type { Flight, PushEntry } from "./push-entry.ts";
-import { lanes, pools, PushQueue, type Lane, type QueueSlot } from "./queue.ts";
+import { pools, PushQueue, type Lane, type QueueSlot } from "./queue.ts";
 import { SelfDoubt } from "./self-doubt.ts";
 
 export interface LoopPorts {
@@ -43,6 +43,7 @@ export class PushLoop {
   #cancelWake: (() => void) | undefined;
   #cancelHousekeeping: (() => void) | undefined;
   #onIdle: (() => void)[] = [];
+  #paced: { readonly lane: Lane; readonly go: (mayGo: boolean) => void }[] = [];
 
   constructor(ports: LoopPorts, options: PaceOptions) {
     this.#ports = ports;
@@ -66,6 +67,7 @@ export class PushLoop {
     this.#wakeAtMs = Infinity;
     this.#cancelHousekeeping?.();
     this.#cancelHousekeeping = undefined;
+    for (const { go } of this.#paced.splice(0)) go(false);
     if (this.#pace.inFlightCount === 0) return;
     await new Promise<void>((resolve) => {
       this.#onIdle.push(resolve);
@@ -79,6 +81,18 @@ export class PushLoop {
     queueMicrotask(() => {
       this.#isPumpQueued = false;
       this.#pump(startsPerTurnMax);
+    });
+  }
+
+  /**
+   * Resolves when a push that waited for its contents may be sent (true), or when the loop stops: many
+   * that waited for the same content must not become a burst.
+   */
+  paced(lane: Lane): Promise<boolean> {
+    if (!this.#isRunning) return Promise.resolve(false);
+    return new Promise((go) => {
+      this.#paced.push({ lane, go });
+      this.poke();
     });
   }
 
@@ -124,21 +138,35 @@ export class PushLoop {
   #pump(startsMax: number): void {
     if (!this.#isRunning || !this.#ports.mayPush()) return;
     const atMs = this.#ports.clock.monotonicMs();
+    const resumeAtMs = this.#resume(atMs);
     const isMoreDue = this.queue.release(atMs, releasesPerTurnMax);
     for (let starts = 0; starts < startsMax; starts++) {
       const readyAtMs = this.#startNext(atMs);
       if (readyAtMs === undefined) continue;
       const dueMs = isMoreDue ? atMs : (this.queue.nextDueMs ?? Infinity);
-      this.#armAt(Math.min(readyAtMs, dueMs), atMs);
+      this.#armAt(Math.min(readyAtMs, resumeAtMs, dueMs), atMs);
       return;
     }
     this.#armAt(atMs, atMs);
   }
 
+  /** Lets those go that waited for contents; returns when the next of them may (Infinity: none). */
+  #resume(atMs: number): number {
+    let nextMs = Infinity;
+    if (this.#paced.length === 0) return nextMs;
+    this.#paced = this.#paced.filter(({ lane, go }) => {
+      const readyAtMs = this.#pace.resumeAtMs(lane, atMs);
+      if (readyAtMs === undefined) go(true);
+      else nextMs = Math.min(nextMs, readyAtMs);
+      return readyAtMs !== undefined;
+    });
+    return nextMs;
+  }
+
   /** Starts the next push (undefined), or says when one may start (Infinity: when a place is free). */
   #startNext(atMs: number): number | undefined {
     let readyAtMs = Infinity;
-    for (const lane of lanes) {
+    for (const lane of this.#pace.laneOrder) {
       for (const pool of pools) {
         if (this.queue.length(lane, pool) === 0) continue;
         const slot = this.#pace.mayStart(lane, pool, atMs)
@@ -146,6 +174,9 @@ export class PushLoop {
           : undefined;
         if (slot !== undefined) {
           this.#pace.started(lane, pool);
+          if (lane === "change" && this.queue.length("sweep", "steady") > 0) {
+            this.#pace.passedSweeps();
+          }
           this.#ports.run(slot, lane, atMs);
           return undefined;
         }

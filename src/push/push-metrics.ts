@@ -1,12 +1,10 @@
 /** The push metrics, with their label children looked up once: a push touches several of them. */
 import type { Metrics } from "../kernel/metrics.ts";
+import type { Observer } from "../kernel/seconds-histogram.ts";
 import type { OutcomeKind } from "./outcome.ts";
 import { outOfSyncCount, type PushCounts } from "./push-counts.ts";
 import { lanes, type Lane, type PushQueue } from "./queue.ts";
 
-interface Observer {
-  observe(value: number): void;
-}
 interface Increment {
   inc(value?: number): void;
 }
@@ -15,12 +13,14 @@ export class PushMetrics {
   readonly #metrics: Metrics;
   readonly #pushSeconds: Readonly<Record<Lane, Observer>>;
   readonly #queueSeconds: Readonly<Record<Lane, Observer>>;
+  readonly #convergenceSeconds: Observer;
   readonly #outcomes: Readonly<Record<Lane, Map<OutcomeKind, Increment>>>;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
     this.#pushSeconds = perLane((lane) => metrics.pushSeconds.labels(lane));
     this.#queueSeconds = perLane((lane) => metrics.pushQueueSeconds.labels(lane));
+    this.#convergenceSeconds = metrics.convergenceSeconds.labels();
     this.#outcomes = perLane(() => new Map());
   }
 
@@ -40,7 +40,7 @@ export class PushMetrics {
   }
 
   converged(tookMs: number): void {
-    this.#metrics.convergenceSeconds.observe(tookMs / 1_000);
+    this.#convergenceSeconds.observe(tookMs / 1_000);
   }
 
   drifted(): void {

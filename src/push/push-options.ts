@@ -20,6 +20,8 @@ export const defaultPushOptions: PushOptions = {
   // Places that tarpits can hold without slowing the others.
   suspectInFlightMax: 32,
   retryShareRatio: 0.1,
+  // Sweeps of 12,000 hosts a minute at the default pace, however many changes there are.
+  sweepShareRatio: 0.1,
   rollbackReserveRatio: 0.1,
   lagHighMs: 100,
   // Hosts run checks and reloads before they answer.

@@ -122,6 +122,23 @@ describe("the sweep", () => {
     expect(quarters.size).toBe(4);
   });
 
+  it("goes on while changes take the whole pace", async () => {
+    const set = setUp({ pushesPerSecond: 100, sweepIntervalMs: 5_000 });
+    const calm = manyHosts(set, 10, "calm");
+    const changing = manyHosts(set, 100, "changing");
+    for (const host of calm) set.push(host, set.release("one"));
+    await set.clock.advance(1_000);
+    for (const host of calm) host.requests.length = 0;
+    for (let second = 0; second < 10; second++) {
+      const release = set.release(`release ${second}`);
+      for (const host of changing) set.push(host, release);
+      await set.clock.advance(1_000);
+    }
+    const changes = changing.flatMap(({ requests }) => requests).length;
+    expect(changes).toBeGreaterThan(800);
+    for (const { requests } of calm) expect(requests.length).toBeGreaterThanOrEqual(1);
+  });
+
   it("finds drift and heals it at once", async () => {
     const set = setUp();
     const host = set.host("h1");
@@ -266,6 +283,44 @@ describe("removal", () => {
     expect(set.transport.mostPerHost).toBe(1);
     expect(host.manifest).toBe(last.digest);
     expect(set.pusher.counts()).toMatchObject({ total: 1, sync: { applied: 1 } });
+  });
+});
+
+describe("the count of finished pushes", () => {
+  it("takes in every end but those of this machine itself", async () => {
+    const set = setUp({ inFlightMax: 1, rollbackReserveRatio: 0 });
+    const [well, dead, local] = manyHosts(set, 3);
+    if (well === undefined || dead === undefined || local === undefined) throw new Error("hosts");
+    dead.fault = "timeout";
+    local.fault = "local";
+    const release = set.release("one");
+    set.push(well, release);
+    expect(set.pusher.counts()).toMatchObject({ finished: 0, queued: 1 });
+    await set.clock.advance(100);
+    const { finished } = set.pusher.counts();
+    expect(finished).toBeGreaterThan(0);
+    expect(set.pusher.counts().queued).toBe(0);
+    set.push(dead, release);
+    await set.clock.advance(100);
+    expect(set.pusher.counts().finished).toBe(finished + 1);
+    set.push(local, release);
+    await set.clock.advance(60_000);
+    expect(local.requests.length).toBeGreaterThan(1);
+    const others = well.requests.length + dead.requests.length;
+    expect(set.pusher.counts().finished).toBe(others);
+  });
+
+  it("takes in a push whose content cannot be read: that is no fault of the node's sending", async () => {
+    const set = setUp();
+    const [host] = manyHosts(set, 1);
+    if (host === undefined) throw new Error("host");
+    const release = set.release("one");
+    set.contents.clear();
+    set.push(host, release);
+    await set.clock.advance(100);
+    const before = set.pusher.counts().finished;
+    await set.clock.advance(60_000);
+    expect(set.pusher.counts().finished).toBeGreaterThan(before);
   });
 });
 

@@ -72,6 +72,35 @@ describe("a push", () => {
     expect(order[0]).toBe(urgent);
   });
 
+  it("that waited for contents keeps to the pace: a slow store makes no burst", async () => {
+    const set = setUp({ pushesPerSecond: 100 });
+    const hosts = manyHosts(set, 50);
+    set.state.contentsMs = 1_000;
+    const release = set.release("one");
+    for (const host of hosts) set.push(host, release);
+    await set.clock.advance(1_000);
+    const sent = () => hosts.filter(({ requests }) => requests.length > 0).length;
+    await set.clock.advance(100);
+    expect(sent()).toBeGreaterThan(0);
+    // A tenth of a second at this pace, and a burst of 50 ms.
+    expect(sent()).toBeLessThanOrEqual(15);
+    await set.clock.advance(1_000);
+    expect(sent()).toBe(50);
+  });
+
+  it("that waits for contents when the pusher stops is not sent", async () => {
+    const set = setUp({ pushesPerSecond: 1 });
+    const hosts = manyHosts(set, 3);
+    set.state.contentsMs = 5_000;
+    const release = set.release("one");
+    for (const host of hosts) set.push(host, release);
+    await set.clock.advance(4_500);
+    const stopped = set.pusher.stop();
+    await set.clock.advance(1_000);
+    await stopped;
+    expect(hosts.flatMap(({ requests }) => requests)).toEqual([]);
+  });
+
   it("that cannot read its contents blames no host", async () => {
     const set = setUp();
     const host = set.host("h1");

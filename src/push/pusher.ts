@@ -31,7 +31,7 @@ import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.t
 import { nextSweepMs } from "./sweep.ts";
 import { SyncBodies } from "./sync-body.ts";
 import { syncClassOf } from "./sync-class.ts";
-import { SyncExchange, type PushIdentity } from "./sync-exchange.ts";
+import { SyncExchange, type PushDone, type PushIdentity } from "./sync-exchange.ts";
 import type { Transport } from "./transport.ts";
 
 export type { PushTarget } from "./push-entry.ts";
@@ -98,6 +98,7 @@ class SlicePusher implements Pusher {
   readonly #exchange: SyncExchange;
   readonly #tally = new Tally();
   readonly #metrics: PushMetrics;
+  readonly #done: PushDone = (entry, flight, pushed) => this.#finish(entry, flight, pushed);
   #newestViewSeen = 0;
   #staleSecond = 0;
   #staleCount = 0;
@@ -109,7 +110,17 @@ class SlicePusher implements Pusher {
     this.#events = events;
     this.#metrics = new PushMetrics(ports.metrics);
     const bodies = new SyncBodies(ports.contents, options);
-    this.#exchange = new SyncExchange(ports, identity, bodies, options);
+    this.#exchange = new SyncExchange(
+      {
+        clock: ports.clock,
+        transport: ports.transport,
+        mayPush: () => ports.mayPush(),
+        paced: (lane) => this.#loop.paced(lane),
+      },
+      identity,
+      bodies,
+      options,
+    );
     this.#loop = new PushLoop(
       {
         clock: ports.clock,
@@ -275,7 +286,7 @@ class SlicePusher implements Pusher {
       startedMs: atMs,
       isUnsent: false,
     };
-    void this.#exchange.run(entry, flight).then((pushed) => this.#finish(entry, flight, pushed));
+    this.#exchange.run(entry, flight, this.#done);
   }
 
   #finish(entry: PushEntry, flight: Flight, pushed: PushOutcome): void {

@@ -110,39 +110,28 @@ export class ResponseParser {
 
   /** Refuses early what no further bytes can mend; `line` may be incomplete. */
   #isLineRefused(line: string, newBytes: number): boolean {
-    switch (this.#state) {
-      case "status":
-        if (!startsAlike(line, statusStart)) return this.#refuse("the reply is not HTTP/1");
-        break;
-      case "chunkSize":
-        return line.length > chunkLineBytesMax && this.#refuse("a chunk's size is too long");
-      case "chunkEnd":
-        return !"\r\n".startsWith(line) && this.#refuse("a chunk is longer than it says");
-      default:
+    const state = this.#state;
+    if (state === "chunkSize") {
+      return line.length > chunkLineBytesMax && this.#refuse("a chunk's size is too long");
+    }
+    if (state === "chunkEnd") {
+      return !"\r\n".startsWith(line) && this.#refuse("a chunk is longer than it says");
+    }
+    if (state === "status" && !startsAlike(line, statusStart)) {
+      return this.#refuse("the reply is not HTTP/1");
     }
     this.#headBytes += newBytes;
     return this.#headBytes > headBytesMax && this.#refuse("the head is too long");
   }
 
   #onLine(line: string): void {
-    switch (this.#state) {
-      case "status":
-        this.#onStatus(line);
-        break;
-      case "header":
-        if (line === "") this.#onHeadEnd();
-        else this.#onHeader(line);
-        break;
-      case "chunkSize":
-        this.#onChunkSize(line);
-        break;
-      case "chunkEnd":
-        this.#state = "chunkSize";
-        break;
-      default:
-        if (line === "") this.#finish();
-        else this.#onHeader(line);
-    }
+    const state = this.#state;
+    if (state === "status") this.#onStatus(line);
+    else if (state === "chunkSize") this.#onChunkSize(line);
+    else if (state === "chunkEnd") this.#state = "chunkSize";
+    else if (line !== "") this.#onHeader(line);
+    else if (state === "header") this.#onHeadEnd();
+    else this.#finish();
   }
 
   #onStatus(line: string): void {

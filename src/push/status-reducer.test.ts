@@ -180,6 +180,31 @@ describe("a refused manifest", () => {
   });
 });
 
+describe("a manifest that could not be applied twice", () => {
+  const differs = replied("differs", { manifest: digestOf("0") });
+  const failed = replied("failed", { manifest: digestOf("0") });
+  const parked = after(after(newStatus(), failed), failed, { atMs: 30_000 });
+
+  it("rests for five minutes and is then tried again", () => {
+    const early = after(parked, differs, { atMs: 329_999 });
+    expect(needsPush(early, manifest.digest)).toBe(false);
+    expect(needsPush(after(early, differs, { atMs: 330_000 }), manifest.digest)).toBe(true);
+  });
+
+  it("rests as long at a new owner, which knows of it from a checkpoint", () => {
+    const moment = { atMs: 1_000, wallMs: 0 };
+    const restored = restoreStatus(checkpointOf(host, parked), manifest, moment, 0.5);
+    const at = (atMs: number) => needsPush(after(restored, differs, { atMs }), manifest.digest);
+    expect([at(300_999), at(301_000)]).toEqual([false, true]);
+  });
+
+  it("is told from a refused one, which is never sent again as it is", () => {
+    const rejected = after(newStatus(), replied("rejected", { manifest: digestOf("0") }));
+    const swept = after(rejected, differs, { atMs: 10_000_000 });
+    expect(needsPush(swept, manifest.digest)).toBe(false);
+  });
+});
+
 describe("what a host holds", () => {
   it("shares the manifest's list and the fence where it is in sync", () => {
     const status = after(newStatus(), replied("synced"));

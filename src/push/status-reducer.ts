@@ -2,7 +2,8 @@
  * What each event makes of a host's status: pure functions from one value to the next.
  *
  * A failure counts only while this node trusts itself; any sign of life starts everything again; a
- * refused manifest is parked until the manifest, the agent or its process changes. Every path out of
+ * refused manifest is parked until the manifest, the agent or its process changes, one that could not
+ * be applied until it has rested as well. Every path out of
  * here either holds what was wanted, waits for a time, is parked, or was asked for contents a
  * bounded number of times, so no host can make its owner push in a circle.
  * Source of the backoff: "Exponential Backoff And Jitter" (full jitter).
@@ -73,7 +74,7 @@ export function afterOutcome(
   else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
     countFailure(next, moment.atMs, context.rules);
   }
-  if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent);
+  if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent, moment);
   next.isQuarantined =
     pushed.kind === "quarantined" || (status.isQuarantined && !policy.isSignOfLife);
   if (pushed.kind === "missing") askAgain(next, pushed, sent, moment);
@@ -152,7 +153,10 @@ function countFailure(next: Status, atMs: number, rules: StatusRules): void {
   }
 }
 
-function takeReply(next: Status, reply: SyncReply, sent: SentSync): void {
+/** A full disk or a stuck reload may be over by then; a refused release is not. */
+const failedRestMs = 5 * 60_000;
+
+function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Moment): void {
   const isOtherAgent = next.boot !== reply.boot || next.agent !== reply.agent;
   next.boot = reply.boot;
   next.agent = reply.agent;
@@ -165,6 +169,8 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync): void {
   ) {
     next.parked = undefined;
   }
+  const hasRested = moment.atMs - next.parkedSinceMs >= failedRestMs;
+  if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
   next.held = heldAfter(next, reply, sent);
 }
 
@@ -266,6 +272,7 @@ function park(
   moment: Moment,
 ): void {
   next.lastError = { class: kind, message, wallMs: moment.wallMs };
+  next.parkedSinceMs = moment.atMs;
   next.parked = {
     manifest: sent.manifest.digest,
     class: kind,

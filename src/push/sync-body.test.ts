@@ -102,6 +102,25 @@ describe("sync bodies", () => {
     expect(parse(body).configs?.[0]?.content).toHaveLength(5_000);
   });
 
+  it("are rendered without other threads, whose order nobody could repeat", async () => {
+    const { manifest, bodies } = setUp({
+      a: Buffer.alloc(1 << 20, "a"),
+      b: Buffer.alloc(1 << 20, "b"),
+    });
+    const asked = newStatus({ ...holding({}), asked: ["a", "b"] });
+    let rendered: SyncBody | undefined;
+    void Promise.resolve(bodies.bodyFor(asked, manifest)).then((body) => (rendered = body));
+    await new Promise((resolve) => {
+      process.nextTick(resolve);
+    });
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    expect(rendered?.isGzip).toBe(true);
+    expect(rendered && parse(rendered).configs?.map(({ content }) => content?.length)).toEqual([
+      1 << 20,
+      1 << 20,
+    ]);
+  });
+
   it("stay within the limit of one request, whatever is asked for", async () => {
     const files = Object.fromEntries(
       Array.from({ length: 20 }, (_, index) => [`c${index}`, Buffer.alloc(1 << 20, index)]),

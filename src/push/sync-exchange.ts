@@ -10,6 +10,7 @@ import { syncPath, type syncHeaders } from "../protocol/sync.ts";
 import type { View } from "../ring/view.ts";
 import { classifyExchange, outcome, type PushOutcome } from "./outcome.ts";
 import type { Flight, PushEntry } from "./push-entry.ts";
+import type { Lane } from "./queue.ts";
 import type { SyncBodies, SyncBody } from "./sync-body.ts";
 import type { Transport } from "./transport.ts";
 
@@ -24,7 +25,11 @@ export interface SyncExchangePorts {
   readonly clock: Clock;
   readonly transport: Transport;
   mayPush(): boolean;
+  /** Resolves when the pace has room for a push that waited for its contents; false: not any more. */
+  paced(lane: Lane): Promise<boolean>;
 }
+
+export type PushDone = (entry: PushEntry, flight: Flight, pushed: PushOutcome) => void;
 
 type SyncHeader = (typeof syncHeaders)[keyof typeof syncHeaders];
 
@@ -48,33 +53,38 @@ export class SyncExchange {
     this.#options = options;
   }
 
-  /** Never rejects. Notes in `flight` what was sent and when. */
-  run(entry: PushEntry, flight: Flight): Promise<PushOutcome> {
+  /** Calls `finish` once, later. Notes in `flight` what was sent and when. */
+  run(entry: PushEntry, flight: Flight, finish: PushDone): void {
     const body = this.#bodies.bodyFor(entry.status, flight.manifest);
-    return body instanceof Promise
-      ? this.#sendWhenReady(entry, flight, body)
-      : this.#send(entry, flight, body);
+    if (body instanceof Promise) void this.#sendWhenReady(entry, flight, body, finish);
+    else this.#send(entry, flight, body, finish);
   }
 
   async #sendWhenReady(
     entry: PushEntry,
     flight: Flight,
     rendering: Promise<SyncBody>,
-  ): Promise<PushOutcome> {
+    finish: PushDone,
+  ): Promise<void> {
     let body: SyncBody;
     try {
       body = await rendering;
     } catch (error) {
       flight.isUnsent = true;
-      return outcome("local", `contents cannot be read: ${messageOf(error)}`);
+      finish(entry, flight, outcome("local", `contents cannot be read: ${messageOf(error)}`));
+      return;
     }
-    // Rendering may have taken a while: the permission may be gone.
-    if (this.#ports.mayPush()) return this.#send(entry, flight, body);
+    // Rendering may have taken a while: the pace counts anew, and the permission may be gone.
+    const isRoom = await this.#ports.paced(flight.lane);
+    if (isRoom && this.#ports.mayPush()) {
+      this.#send(entry, flight, body, finish);
+      return;
+    }
     flight.isUnsent = true;
-    return outcome("local", "this node may not push now");
+    finish(entry, flight, outcome("local", "this node may not push now"));
   }
 
-  #send(entry: PushEntry, flight: Flight, body: SyncBody): Promise<PushOutcome> {
+  #send(entry: PushEntry, flight: Flight, body: SyncBody, finish: PushDone): void {
     const { clock, transport } = this.#ports;
     const { deadlineMs, sweepDeadlineMs } = this.#options;
     flight.form = body.form;
@@ -87,7 +97,7 @@ export class SyncExchange {
       deadlineMs: body.form === "full" ? deadlineMs : sweepDeadlineMs,
     });
     const expected = { host: entry.id, manifest: flight.manifest.digest, form: body.form };
-    return exchange.then((result) => classifyExchange(result, expected));
+    void exchange.then((result) => finish(entry, flight, classifyExchange(result, expected)));
   }
 
   #headers(entry: PushEntry, flight: Flight, body: SyncBody): Record<string, string> {

@@ -6,10 +6,11 @@
  */
 import { gunzipSync } from "node:zlib";
 import type { Dispatcher } from "undici";
-import { messageOf } from "../kernel/errors.ts";
-import { limits } from "../protocol/limits.ts";
-import { classOfError } from "./transport-errors.ts";
-import type { ExchangeRequest, ExchangeResult, FailureClass } from "./transport.ts";
+import { messageOf } from "../src/kernel/errors.ts";
+import { limits } from "../src/protocol/limits.ts";
+import { failed } from "../src/push/http-exchange.ts";
+import { classOfError } from "../src/push/transport-errors.ts";
+import type { ExchangeRequest, ExchangeResult, FailureClass } from "../src/push/transport.ts";
 
 /** Told when an exchange has its result. `isReusable` false: the connection's state is unknown. */
 export interface ExchangeOwner {
@@ -109,10 +110,6 @@ export class UndiciExchange implements Dispatcher.DispatchHandler {
     this.#resolve(result);
     this.#owner.release(this, isReusable);
   }
-}
-
-export function failed(failure: FailureClass, message: string, sent: boolean): ExchangeResult {
-  return { kind: "failed", failure, message, sent };
 }
 
 function parseRetryAfter(value: string | string[] | undefined): number | undefined {

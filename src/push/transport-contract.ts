@@ -1,54 +1,34 @@
-import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
-import { createServer as createTcpServer, type AddressInfo, type Socket } from "node:net";
+/**
+ * What every transport over the network must do, as tests against real servers on loopback: the same
+ * replies, the same failure classes, one total deadline, bounded replies, a budget of sockets, nothing
+ * left after stop.
+ */
+import { createServer } from "node:http";
+import { createServer as createTcpServer, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../kernel/clock.ts";
+import { systemClock, type Clock } from "../kernel/clock.ts";
 import { limits } from "../protocol/limits.ts";
-import { classOfError } from "./transport-errors.ts";
+import { closeServers, httpOrigin, listen, rawOrigin } from "./loopback-servers.ts";
+import type { SocketTransport, SocketTransportOptions } from "./socket-transport.ts";
 import type { ExchangeResult } from "./transport.ts";
-import { createUndiciTransport, type UndiciTransport } from "./undici-transport.ts";
 
 const options = { socketsMax: 10, keepAliveMs: 60_000, connectTimeoutMs: 1_000 };
-const closers: (() => Promise<void>)[] = [];
-let transport: UndiciTransport;
 
-beforeEach(() => {
-  transport = createUndiciTransport(systemClock, options);
-});
+type Create = (clock: Clock, options: SocketTransportOptions) => SocketTransport;
+
+let create: Create;
+let transport: SocketTransport;
 
 afterEach(async () => {
   await transport.stop();
-  for (const close of closers.splice(0)) await close();
+  await closeServers();
 });
 
-async function listen(server: Server | ReturnType<typeof createTcpServer>): Promise<string> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => socket.destroy());
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  closers.push(async () => {
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => {
-      server.close(resolve);
-    });
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+async function recreate(parts: Partial<SocketTransportOptions>): Promise<void> {
+  await transport.stop();
+  transport = create(systemClock, { ...options, ...parts });
 }
-
-const httpOrigin = (handler: RequestListener) => listen(createServer(handler));
-
-/** A server that answers every connection's first bytes with `bytes`. */
-const rawOrigin = (bytes: string, thenEnd = false) =>
-  listen(
-    createTcpServer((socket) => {
-      socket.once("data", () => (thenEnd ? socket.end(bytes) : socket.write(bytes)));
-    }),
-  );
 
 function exchange(origin: string, deadlineMs = 2_000, signal?: AbortSignal) {
   const headers = { "content-type": "application/json" };
@@ -62,7 +42,21 @@ function failureOf(result: ExchangeResult): string {
     : "reply";
 }
 
-describe("the undici transport", () => {
+export function testTransport(name: string, createTransport: Create): void {
+  describe(`over loopback, ${name}`, () => {
+    beforeEach(() => {
+      create = createTransport;
+      transport = create(systemClock, options);
+    });
+    replies();
+    oddReplies();
+    failures();
+    connections();
+    endings();
+  });
+}
+
+function replies(): void {
   it("posts the body and gives status, body and Retry-After", async () => {
     const origin = await httpOrigin((request, response) => {
       request.on("data", (chunk: Buffer) => {
@@ -78,6 +72,86 @@ describe("the undici transport", () => {
     });
   });
 
+  it("decompresses gzip and refuses a bomb", async () => {
+    const bodies = [gzipSync("plain"), gzipSync(Buffer.alloc(32 << 20)), Buffer.from("no gzip")];
+    const origin = await httpOrigin((_request, response) => {
+      response.writeHead(200, { "content-encoding": "gzip" });
+      response.end(bodies.shift());
+    });
+    expect(await exchange(origin)).toMatchObject({ body: Buffer.from("plain") });
+    expect(failureOf(await exchange(origin))).toBe("protocol sent");
+    expect(failureOf(await exchange(origin))).toBe("protocol sent");
+  });
+
+  it("follows no redirect", async () => {
+    let requests = 0;
+    const origin = await httpOrigin((_request, response) => {
+      requests++;
+      response.writeHead(307, { location: "/elsewhere" });
+      response.end();
+    });
+    expect(await exchange(origin)).toMatchObject({ kind: "reply", status: 307 });
+    expect(requests).toBe(1);
+  });
+}
+
+function oddReplies(): void {
+  const json = '{"a":1}';
+
+  it.each([
+    ["in chunks", 'transfer-encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n'],
+    ["after an interim response", `content-length: 7\r\n\r\n${json}`],
+    ["that ends with the connection", `\r\n${json}`],
+  ])("takes a reply %s", async (what, rest) => {
+    const start = what.includes("interim") ? "HTTP/1.1 103 Early\r\n\r\n" : "";
+    const origin = await rawOrigin(`${start}HTTP/1.1 200 OK\r\n${rest}`, true);
+    expect(await exchange(origin)).toMatchObject({ status: 200, body: Buffer.from(json) });
+  });
+
+  it.each([
+    [
+      "a length and chunks",
+      "content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ],
+    ["two lengths", "content-length: 1\r\ncontent-length: 2\r\n\r\naa"],
+    ["a malformed chunk", "transfer-encoding: chunked\r\n\r\nz\r\na\r\n0\r\n\r\n"],
+    ["a head without end", `a: ${"x".repeat(70_000)}`],
+  ])("reports a reply with %s as protocol", async (_what, rest) => {
+    const origin = await rawOrigin(`HTTP/1.1 200 OK\r\n${rest}`);
+    expect(failureOf(await exchange(origin))).toBe("protocol sent");
+    expect(transport.socketCount).toBe(0);
+  });
+
+  it("sends nothing whose headers would begin a new line", async () => {
+    let requests = 0;
+    const origin = await httpOrigin((_request, response) => {
+      requests++;
+      response.end();
+    });
+    for (const headers of [{ a: "b\r\nc: d" }, { "a\r\nb": "c" }, { "": "c" }, { a: "b\n" }]) {
+      const body = undefined;
+      const deadlineMs = 1_000;
+      const result = await transport.exchange({ origin, path: "/", headers, body, deadlineMs });
+      expect(failureOf(result)).toBe("resolve unsent");
+    }
+    expect(requests).toBe(0);
+  });
+
+  it("names the host with its port", async () => {
+    const hosts: (string | undefined)[] = [];
+    const server = createServer((request, response) => {
+      hosts.push(request.headers.host);
+      response.end();
+    });
+    const { port } = new URL(await listen(server, "::"));
+    for (const host of ["127.0.0.1", "localhost", "[::1]"]) {
+      expect(await exchange(`http://${host}:${port}`)).toMatchObject({ status: 200 });
+    }
+    expect(hosts).toEqual([`127.0.0.1:${port}`, `localhost:${port}`, `[::1]:${port}`]);
+  });
+}
+
+function failures(): void {
   it("reports a deadline after sending as ambiguous, and closes the connection", async () => {
     const origin = await httpOrigin(() => {});
     const startMs = systemClock.monotonicMs();
@@ -133,17 +207,6 @@ describe("the undici transport", () => {
     expect(failureOf(await exchange(origin))).toBe("protocol sent");
   });
 
-  it("decompresses gzip and refuses a bomb", async () => {
-    const bodies = [gzipSync("plain"), gzipSync(Buffer.alloc(32 << 20)), Buffer.from("no gzip")];
-    const origin = await httpOrigin((_request, response) => {
-      response.writeHead(200, { "content-encoding": "gzip" });
-      response.end(bodies.shift());
-    });
-    expect(await exchange(origin)).toMatchObject({ body: Buffer.from("plain") });
-    expect(failureOf(await exchange(origin))).toBe("protocol sent");
-    expect(failureOf(await exchange(origin))).toBe("protocol sent");
-  });
-
   it("does not take a body that is shorter than it says", async () => {
     const head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort";
     const result = await exchange(await rawOrigin(head, true));
@@ -156,7 +219,7 @@ describe("the undici transport", () => {
 
   it("reports a closed port as refused and a bad address as resolve", async () => {
     const origin = await httpOrigin(() => {});
-    await closers.pop()?.();
+    await closeServers();
     expect(failureOf(await exchange(origin))).toBe("refused unsent");
     expect(failureOf(await exchange(`http://${"x".repeat(64)}.invalid:1`))).toBe("resolve unsent");
     expect(failureOf(await exchange("ftp://127.0.0.1"))).toBe("resolve unsent");
@@ -167,18 +230,9 @@ describe("the undici transport", () => {
     const origin = await rawOrigin("HTTP/1.1 400 Bad Request\r\n\r\n", true);
     expect(failureOf(await exchange(origin.replace("http:", "https:")))).toBe("tls unsent");
   });
+}
 
-  it("follows no redirect", async () => {
-    let requests = 0;
-    const origin = await httpOrigin((_request, response) => {
-      requests++;
-      response.writeHead(307, { location: "/elsewhere" });
-      response.end();
-    });
-    expect(await exchange(origin)).toMatchObject({ kind: "reply", status: 307 });
-    expect(requests).toBe(1);
-  });
-
+function connections(): void {
   it("uses one connection again and again", async () => {
     const ports = new Set<number | undefined>();
     const origin = await httpOrigin((request, response) => {
@@ -190,31 +244,82 @@ describe("the undici transport", () => {
     expect(transport.socketCount).toBe(1);
   });
 
+  it("makes a new connection where the host wants the old one closed", async () => {
+    const ports = new Set<number | undefined>();
+    const origin = await httpOrigin((request, response) => {
+      ports.add(request.socket.remotePort);
+      response.shouldKeepAlive = false;
+      response.end();
+    });
+    const together = await Promise.all([exchange(origin), exchange(origin)]);
+    expect(together.map(({ kind }) => kind)).toEqual(["reply", "reply"]);
+    expect(await exchange(origin)).toMatchObject({ kind: "reply" });
+    expect(ports.size).toBe(3);
+  });
+
+  it("reports a reset on a connection that had served before as ambiguous", async () => {
+    let requests = 0;
+    const origin = await listen(
+      createTcpServer((socket) => {
+        socket.on("data", () => {
+          if (++requests === 1) socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+          else socket.resetAndDestroy();
+        });
+      }),
+    );
+    expect(await exchange(origin)).toMatchObject({ status: 200 });
+    expect(failureOf(await exchange(origin))).toBe("ambiguous sent");
+    expect(requests).toBe(2);
+  });
+
+  it("gives an idle connection up when the host ends it", async () => {
+    const origin = await listen(
+      createTcpServer((socket) => {
+        socket.once("data", () => {
+          socket.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", () => socket.end());
+        });
+      }),
+    );
+    expect(await exchange(origin)).toMatchObject({ status: 200 });
+    await expect.poll(() => transport.socketCount).toBe(0);
+    expect(await exchange(origin)).toMatchObject({ status: 200 });
+  });
+
+  it("does not reuse a connection that the host will soon close", async () => {
+    const ports = new Set<number | undefined>();
+    const origin = await httpOrigin((request, response) => {
+      ports.add(request.socket.remotePort);
+      response.writeHead(200, { connection: "keep-alive", "keep-alive": "timeout=1" });
+      response.end();
+    });
+    await exchange(origin);
+    await exchange(origin);
+    expect(ports.size).toBe(2);
+  });
+
   it("keeps to its budget: the least recently used idle connection is closed first", async () => {
-    const connections: string[] = [];
+    const accepted: string[] = [];
     const server = createServer((_request, response) => response.end());
-    server.on("connection", (socket: Socket) => connections.push(socket.localAddress ?? ""));
+    server.on("connection", (socket: Socket) => accepted.push(socket.localAddress ?? ""));
     const { port } = new URL(await listen(server));
-    await transport.stop();
-    transport = createUndiciTransport(systemClock, { ...options, socketsMax: 2 });
+    await recreate({ socketsMax: 2 });
     const origin = (host: string) => `http://${host}:${port}`;
     await exchange(origin("127.0.0.1"));
     await exchange(origin("localhost"));
     await exchange(origin("127.0.0.1"));
     await exchange(origin("127.1"));
     expect(transport.socketCount).toBe(2);
-    const before = connections.length;
+    const before = accepted.length;
     await exchange(origin("127.0.0.1"));
-    expect(connections.length).toBe(before);
+    expect(accepted.length).toBe(before);
     await exchange(origin("localhost"));
-    expect(connections.length).toBe(before + 1);
+    expect(accepted.length).toBe(before + 1);
     expect(transport.socketCount).toBe(2);
   });
 
   it("fails as local where every connection is in use", async () => {
     const origin = await httpOrigin(() => {});
-    await transport.stop();
-    transport = createUndiciTransport(systemClock, { ...options, socketsMax: 1 });
+    await recreate({ socketsMax: 1 });
     const first = exchange(origin, 300);
     expect(failureOf(await exchange("http://127.0.0.1:9", 300))).toBe("local unsent");
     expect(failureOf(await first)).toBe("ambiguous sent");
@@ -234,7 +339,9 @@ describe("the undici transport", () => {
     expect(results.map(({ kind }) => kind)).toEqual(["reply", "reply", "reply"]);
     expect(most).toBe(1);
   });
+}
 
+function endings(): void {
   it("drops the connection of an origin that is not used again", async () => {
     const origin = await httpOrigin((_request, response) => response.end());
     await exchange(origin);
@@ -269,24 +376,4 @@ describe("the undici transport", () => {
     expect(failureOf(await exchange(origin))).toBe("local unsent");
     await transport.stop();
   });
-});
-
-describe("classOfError", () => {
-  it.each([
-    ["EMFILE", false, "local"],
-    ["EADDRNOTAVAIL", false, "local"],
-    ["ENETUNREACH", false, "local"],
-    ["EAI_AGAIN", false, "resolve"],
-    ["ECONNREFUSED", false, "refused"],
-    ["EHOSTUNREACH", false, "timeout"],
-    ["ETIMEDOUT", true, "ambiguous"],
-    ["CERT_HAS_EXPIRED", false, "tls"],
-    ["ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", true, "tls"],
-    ["UND_ERR_HEADERS_OVERFLOW", true, "protocol"],
-    ["ECONNRESET", true, "ambiguous"],
-    ["ECONNRESET", false, "refused"],
-    ["SOMETHING_NEW", true, "ambiguous"],
-  ] as const)("takes %s (sent: %s) as %s", (code, isSent, failure) => {
-    expect(classOfError(Object.assign(new Error("x"), { code }), isSent)).toBe(failure);
-  });
-});
+}

@@ -1,5 +1,6 @@
 /**
- * The transport over undici: one Client per origin, low-level `dispatch`, explicit limits.
+ * The transport over undici, for comparison (docs/decisions/0008-socket-transport.md): one Client per
+ * origin, low-level `dispatch`, explicit limits.
  *
  * undici's defaults (300 s timeouts, no reply limit, a client per origin for ever) let 1 % of
  * unresponsive hosts hold every slot. Here one total deadline bounds an exchange; a single timer
@@ -10,41 +11,27 @@
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, createSecureContext, type SecureContext } from "node:tls";
 import { Client, type buildConnector } from "undici";
-import type { Clock } from "../kernel/clock.ts";
-import { messageOf } from "../kernel/errors.ts";
-import { limits } from "../protocol/limits.ts";
-import { LinkedList, type Linked } from "./linked-list.ts";
-import type { ExchangeRequest, ExchangeResult, Transport } from "./transport.ts";
-import { failed, UndiciExchange, type ExchangeOwner } from "./undici-exchange.ts";
-
-export interface UndiciTransportOptions {
-  /** Connections held at most, used or idle. Lower: more reconnects; higher: more descriptors and memory. */
-  readonly socketsMax: number;
-  /** How long an idle connection is kept; a host that asks for less gets less. */
-  readonly keepAliveMs: number;
-  /** Part of the deadline that connecting may use, DNS and handshake included. */
-  readonly connectTimeoutMs: number;
-  /** For https origins: trusted roots and this node's certificate, as PEM. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
-}
-
-export interface UndiciTransport extends Transport {
-  /** Closes every connection; exchanges under way end as `local` or `ambiguous`. Idempotent. */
-  stop(): Promise<void>;
-}
+import type { Clock } from "../src/kernel/clock.ts";
+import { messageOf } from "../src/kernel/errors.ts";
+import { limits } from "../src/protocol/limits.ts";
+import { LinkedList, type Linked } from "../src/push/linked-list.ts";
+import type { ExchangeRequest, ExchangeResult } from "../src/push/transport.ts";
+import { failed } from "../src/push/http-exchange.ts";
+import type { SocketTransport, SocketTransportOptions } from "../src/push/socket-transport.ts";
+import { UndiciExchange, type ExchangeOwner } from "./undici-exchange.ts";
 
 /** How often deadlines are checked while anything is under way; also their precision. */
 const deadlineTickMs = 50;
 
 export function createUndiciTransport(
   clock: Clock,
-  options: UndiciTransportOptions,
-): UndiciTransport {
+  options: SocketTransportOptions,
+): SocketTransport {
   return new PooledTransport(clock, options);
 }
 
-class PooledTransport implements UndiciTransport {
-  readonly options: UndiciTransportOptions;
+class PooledTransport implements SocketTransport {
+  readonly options: SocketTransportOptions;
   readonly #clock: Clock;
   readonly #connections = new Map<string, Connection>();
   readonly #idle = new LinkedList<Connection>();
@@ -54,7 +41,7 @@ class PooledTransport implements UndiciTransport {
   #cancelTick: (() => void) | undefined;
   #isStopped = false;
 
-  constructor(clock: Clock, options: UndiciTransportOptions) {
+  constructor(clock: Clock, options: SocketTransportOptions) {
     this.#clock = clock;
     this.options = options;
   }

@@ -1,0 +1,116 @@
+import { Duplex, duplexPair } from "node:stream";
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { HttpConnection, requestHead } from "./http-exchange.ts";
+
+const reply = "HTTP/1.1 200 OK\r\nkeep-alive: timeout=9\r\ncontent-length: 2\r\n\r\nok";
+
+/** A connection over `near`, with a log of what its user is told. */
+function connectOver(near: Duplex) {
+  const log: string[] = [];
+  const connection = new HttpConnection(near, {
+    onResult(result, reuse) {
+      const what = result.kind === "failed" ? result.failure : `${result.status}`;
+      log.push(`${what} ${reuse === undefined ? "closed" : `kept ${reuse.keepAliveMs}`}`);
+    },
+    onClosed: (error) => log.push(`closed ${error?.message ?? ""}`.trim()),
+  });
+  return { connection, log };
+}
+
+function setUp() {
+  const [near, far] = duplexPair();
+  let received = "";
+  far.setEncoding("latin1");
+  far.on("data", (text: string) => (received += text));
+  return { ...connectOver(near), near, far, received: () => received };
+}
+
+describe("an HTTP connection over any Duplex", () => {
+  it("carries one exchange after the other", async () => {
+    const { connection, log, far, received } = setUp();
+    for (const body of [Buffer.from("one"), undefined]) {
+      connection.send("HEAD\r\n\r\n", body);
+      await turn();
+      far.write(reply);
+      await turn();
+    }
+    expect(received()).toBe("HEAD\r\n\r\noneHEAD\r\n\r\n");
+    expect(log).toEqual(["200 kept 9000", "200 kept 9000"]);
+    connection.destroy();
+  });
+
+  it("is not kept where bytes follow the reply", async () => {
+    const { connection, log, near, far } = setUp();
+    connection.send("HEAD\r\n\r\n", undefined);
+    far.write(`${reply}HTTP/1.1 200 OK\r\n`);
+    await turn();
+    expect(log).toEqual(["200 closed"]);
+    expect(near.destroyed).toBe(true);
+  });
+
+  it("is not kept where the reply came before the request was out", async () => {
+    const stuck = new Duplex({ read() {}, write() {} });
+    const { connection, log } = connectOver(stuck);
+    connection.send("HEAD\r\n\r\n", Buffer.alloc(1_000));
+    stuck.push(reply.replace("200 OK", "413 Too Large"));
+    await turn();
+    expect(log).toEqual(["413 closed"]);
+  });
+
+  it.each([
+    ["speaks unasked", (far: Duplex) => far.write(reply)],
+    ["ends", (far: Duplex) => far.end()],
+  ])("is closed where the host %s while it is idle", async (_what, act) => {
+    const { log, near, far } = setUp();
+    act(far);
+    await turn();
+    expect(log).toEqual(["closed"]);
+    expect(near.destroyed).toBe(true);
+  });
+
+  it("tells of a failure once, and of nothing after it was destroyed", async () => {
+    const { connection, log, near } = setUp();
+    connection.send("HEAD\r\n\r\n", undefined);
+    near.destroy(new Error("broken"));
+    await turn();
+    expect(log).toEqual(["ambiguous closed"]);
+    const other = setUp();
+    other.connection.send("HEAD\r\n\r\n", undefined);
+    other.connection.destroy();
+    other.far.write(reply);
+    await turn();
+    expect(other.log).toEqual([]);
+  });
+
+  it("takes no second request before the reply to the first", () => {
+    const { connection } = setUp();
+    connection.send("HEAD\r\n\r\n", undefined);
+    expect(() => connection.send("HEAD\r\n\r\n", undefined)).toThrow("Expected an idle connection");
+    connection.destroy();
+  });
+});
+
+describe("requestHead", () => {
+  const body = Buffer.from("{}");
+
+  it("gives one line for each header, and the length", () => {
+    expect(requestHead({ path: "/a", headers: { b: "c", d: "" }, body }, "h:1")).toEqual({
+      head: "POST /a HTTP/1.1\r\nhost: h:1\r\nb: c\r\nd: \r\ncontent-length: 2\r\n\r\n",
+    });
+  });
+
+  it.each([
+    ["a path with a space", "/a b", {}],
+    ["a path with a line", "/a\r\nb: c", {}],
+    ["no path", "a", {}],
+    ["a name with a colon", "/", { "a: b": "c" }],
+    ["a name with a line", "/", { "a\nb": "c" }],
+    ["an empty name", "/", { "": "c" }],
+    ["a value with a line", "/", { a: "b\r\nc: d" }],
+    ["a value with half a line", "/", { a: "b\rc: d" }],
+    ["a value beyond Latin-1, whose bytes could be anything", "/", { a: "\u010d\u010a" }],
+  ])("refuses %s", (_what, path, headers) => {
+    expect(requestHead({ path, headers, body }, "h")).toHaveProperty("reason");
+  });
+});
