@@ -66,7 +66,13 @@ describe("a node or init that must not start", () => {
     try {
       await holder.listening();
       const { code, stderr } = await runCoxswain([
-        ...["node", "--slot", "node-1", "--api-port", "0", "--fleet-port", "0"],
+        "node",
+        "--slot",
+        "node-1",
+        "--api-port",
+        "0",
+        "--fleet-port",
+        "0",
         ...flags("slots"),
       ]);
       expect(stderr).toContain("MEMBER_SLOT_TAKEN");

@@ -51,7 +51,7 @@ start_daemon() {
   # unshare and sh exec in place: the pid of the job is the daemon's.
   unshare --net -- sh -c 'ip link set lo up && exec dockerd "$@"' dockerd \
     --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/dockerd.pid" \
-    --host "$DOCKER_HOST" --bridge none >"$state/dockerd.log" 2>&1 </dev/null &
+    --host "$DOCKER_HOST" >"$state/dockerd.log" 2>&1 </dev/null &
   local pid=$!
   echo "$pid" >"$state/pid"
   for _ in $(seq "$start_seconds"); do
@@ -140,6 +140,9 @@ stop() {
   rm -rf "$state"
   say "daemon $pid has ended"
 }
+
+# The reaper image would have to be pulled; containers are removed by label instead.
+export TESTCONTAINERS_RYUK_DISABLED=true
 
 # COMMAND inside the namespace of the daemon that this script started, else here.
 inside() {

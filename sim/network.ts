@@ -46,6 +46,10 @@ export class Network {
     return (this.#cuts.get(`${from}>${to}`) ?? 0) > 0;
   }
 
+  get hasRefusals(): boolean {
+    return [...this.#refusals.values()].some((count) => count > 0);
+  }
+
   isRefused(from: string, to: string): boolean {
     return (this.#refusals.get(`${from}>${to}`) ?? 0) > 0;
   }

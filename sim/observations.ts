@@ -22,7 +22,12 @@ export type Observation =
       /** The node's own monotonic clock. */
       readonly localMs: number;
     }
-  | { readonly kind: "push.ended"; readonly node: string; readonly host: string; readonly how: string }
+  | {
+      readonly kind: "push.ended";
+      readonly node: string;
+      readonly host: string;
+      readonly how: string;
+    }
   /** A host answered 200 to a sync; `wire` is the fence of the request as sent. */
   | {
       readonly kind: "host.synced";
@@ -108,7 +113,10 @@ export class Recorder {
     const relevant = this.#kept.filter(
       (line) => line.includes('"note"') || about.some((name) => line.includes(`"${name}`)),
     );
-    const events = (about.length === 0 ? this.#kept : relevant).slice(-shownCount);
+    const shown = (about.length === 0 ? this.#kept : relevant).filter(
+      (line) => !line.includes('"key":"member/'),
+    );
+    const events = shown.slice(-shownCount);
     this.failure = { category, check, message, atMs: this.#timeline.nowMs, events };
   }
 

@@ -52,11 +52,11 @@ export class ProcessClock implements Clock {
 
   after(delayMs: number, callback: () => void): () => void {
     const dueMs = this.monotonicMs() + Math.max(1, delayMs);
-    let cancelEvent = () => {};
+    let cancelEvent: (() => void) | undefined;
     let isCancelled = this.#state === "gone";
     const cancel = () => {
       isCancelled = true;
-      cancelEvent();
+      cancelEvent?.();
       this.#cancels.delete(cancel);
     };
     const run = () => {
@@ -110,6 +110,6 @@ export class ProcessClock implements Clock {
   kill(): void {
     this.#state = "gone";
     this.#waiting = [];
-    for (const cancel of [...this.#cancels]) cancel();
+    for (const cancel of this.#cancels) cancel();
   }
 }

@@ -61,10 +61,13 @@ export class SimHost implements Listener {
   /** Manifests that this host has ever said it holds. */
   readonly said = new Set<string>();
   readonly #ports: HostPorts;
+  #blindCount = 0;
   #handlingCount = 0;
   #isIdleCrash = true;
   #isDiskNew = true;
   #bootCount = 0;
+  /** Fence of the last accepted push as it was sent. */
+  #lastWire: Fence | undefined;
 
   constructor(ports: HostPorts, id: string, address: string) {
     this.#ports = ports;
@@ -88,7 +91,8 @@ export class SimHost implements Listener {
   }
 
   async start(): Promise<void> {
-    if (this.core !== undefined) return;
+    // One agent a machine: starting may take as long as a reload.
+    if (this.clock.state !== "gone") return;
     const { timeline, recorder, dice, cluster, guards } = this.#ports;
     this.disk.restart();
     this.disk.faults.losesFsync = !guards.hasDurableWrite;
@@ -122,9 +126,13 @@ export class SimHost implements Listener {
     try {
       await core.open();
     } catch (error) {
-      recorder.fail("safety", "boot", `${this.id} cannot open its disk: ${String(error)}`, [this.id]);
+      if (isGone(clock)) return;
+      recorder.fail("safety", "boot", `${this.id} cannot open its disk: ${String(error)}`, [
+        this.id,
+      ]);
       return;
     }
+    if (isGone(clock)) return;
     this.core = core;
     const { fence, manifest: held } = core.held();
     recorder.observe({
@@ -132,7 +140,7 @@ export class SimHost implements Listener {
       host: this.id,
       isDiskNew: this.#isDiskNew,
       isIdleCrash: this.#isIdleCrash,
-      fence: guards.hasFence ? fence : undefined,
+      fence: guards.hasFence ? fence : this.#lastWire,
       held,
     });
     this.#isDiskNew = false;
@@ -191,10 +199,16 @@ export class SimHost implements Listener {
     this.#handlingCount++;
     try {
       const body = bodyOf(request);
-      const { status, body: reply, retryAfterSeconds } = await core.handleSync({
+      const {
+        status,
+        body: reply,
+        retryAfterSeconds,
+      } = await core.handleSync({
         headers: this.#ports.guards.hasFence ? request.headers : this.#blind(request.headers),
         body,
       });
+      // A machine without power finishes nothing.
+      if (life.state === "gone") return;
       this.#handlingCount--;
       this.#note(status, reply, wire, request, (body as { manifest: string }).manifest);
       const retryAfterMs = retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000;
@@ -223,6 +237,8 @@ export class SimHost implements Listener {
       recorder.observe({ kind: "host.refused", host: this.id, status });
       return;
     }
+    const isAccepted = !guards.hasFence || reply.fence === formatFence(wire);
+    if (isAccepted) this.#lastWire = wire;
     recorder.observe({
       kind: "host.synced",
       host: this.id,
@@ -230,7 +246,7 @@ export class SimHost implements Listener {
       wire,
       offered,
       held: reply.manifest,
-      isAccepted: !guards.hasFence || reply.fence === formatFence(wire),
+      isAccepted,
     });
   }
 
@@ -239,7 +255,6 @@ export class SimHost implements Listener {
     this.#blindCount++;
     return { ...headers, "coxswain-fence": `1.${this.#blindCount}.${this.#blindCount}` };
   }
-  #blindCount = 0;
 
   async #sayHellos(clock: ProcessClock): Promise<void> {
     const { dice, hello } = this.#ports;
@@ -294,6 +309,9 @@ const listedTargets = new Map([
   ],
 ]);
 
+/** Asked again after a wait: the machine may have lost power meanwhile. */
+const isGone = (clock: ProcessClock): boolean => clock.state === "gone";
+
 function bodyOf({ body, headers }: ExchangeRequest): unknown {
   const bytes = body ?? Buffer.alloc(0);
   const isGzip = headers["content-encoding"] === "gzip";
@@ -303,4 +321,3 @@ function bodyOf({ body, headers }: ExchangeRequest): unknown {
 export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
-

@@ -114,7 +114,8 @@ export class SimNode {
     } catch (error) {
       how = isCoxswainError(error) ? error.code : stackOf(error);
       const isExpected =
-        isCoxswainError(error, "MEMBER_SLOT_TAKEN") || process.stopping.signal.aborted;
+        isCoxswainError(error, "MEMBER_SLOT_TAKEN", "NODE_STOPPED") ||
+        process.stopping.signal.aborted;
       if (!isExpected) {
         recorder.fail("crash", "node", `${process.name} ended with ${how}`, [process.name]);
       }
@@ -132,11 +133,13 @@ export class SimNode {
     });
   }
 
-  /** Timers and calls that a stopped process must not leave behind. */
+  /** What a stopped process must not leave behind; each call under way has a timer of its adapter. */
   #leftovers({ clock, ports }: NodeProcess): string {
+    const { store, transport, peers } = ports;
+    const adapterTimers = store.pendingCount + transport.pendingCount + peers.pendingCount;
     const left = {
-      timers: clock.timerCount,
-      exchanges: ports.transport.pendingCount,
+      timers: clock.timerCount - adapterTimers,
+      exchanges: transport.pendingCount,
     };
     return Object.entries(left)
       .filter(([, count]) => count > 0)

@@ -78,9 +78,14 @@ export class SimStore implements Store {
   delete: Store["delete"] = (key, conditions) =>
     this.#write("delete", key, () => this.#ports.inner.delete(key, conditions));
   increment: Store["increment"] = (key, attribute, by) =>
-    this.#call("increment", key, () => this.#ports.inner.increment(key, attribute, by), () => ({
-      error: new CoxswainError("STORE_UNKNOWN_OUTCOME", "No answer to an increment"),
-    }));
+    this.#call(
+      "increment",
+      key,
+      () => this.#ports.inner.increment(key, attribute, by),
+      () => ({
+        error: new CoxswainError("STORE_UNKNOWN_OUTCOME", "No answer to an increment"),
+      }),
+    );
 
   async close(): Promise<void> {}
 
@@ -112,7 +117,7 @@ export class SimStore implements Store {
         this.#pendingCount--;
         cancelTimeout();
         if ("value" in answer) resolve(answer.value);
-        else reject(answer.error as Error);
+        else reject(answer.error);
       };
       const cancelTimeout = this.#clock.after(timeoutMs, () => settle(unanswered()));
       const answerWith = (answer: Answer<T>) => {
@@ -128,8 +133,9 @@ export class SimStore implements Store {
         }
         let answer: Answer<T>;
         try {
-          answer = { value: await effect() };
-          if (written !== undefined) this.#ports.onWritten(written);
+          const value = await effect();
+          answer = { value };
+          if (written !== undefined && isWritten(value)) this.#ports.onWritten(written);
         } catch (error) {
           // The product's own checks of its arguments, for the caller to see.
           answer = { error };
@@ -157,4 +163,9 @@ export class SimStore implements Store {
     const { dice, trouble } = this.#ports;
     return dice.chance(trouble.slowRatio) ? dice.between(300, 4_000) : dice.between(2, 8);
   }
+}
+
+/** True unless a condition refused the write; an increment answers with its number. */
+function isWritten(value: unknown): boolean {
+  return typeof value === "number" || Object(value).kind === "written";
 }

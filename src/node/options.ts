@@ -9,7 +9,7 @@ import type { OptionRule, OptionTable, Resolved } from "../kernel/options.ts";
 import { limits } from "../protocol/limits.ts";
 
 /** Where the table is; `init` and `node` share these. */
-export const storeOptions = {
+const storeOptions = {
   store: {
     type: "choice",
     default: "dynamodb",
@@ -306,7 +306,6 @@ export const nodeOptions = {
   },
 } as const satisfies OptionTable;
 
-export type InitOptions = Resolved<typeof initOptions>;
 export type NodeOptions = Resolved<typeof nodeOptions>;
 export type StoreOptions = Resolved<typeof storeOptions>;
 

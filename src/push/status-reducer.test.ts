@@ -199,8 +199,8 @@ describe("a manifest that could not be applied twice", () => {
   });
 
   it("is told from a refused one, which is never sent again as it is", () => {
-    const rejected = after(newStatus(), replied("rejected", { manifest: digestOf("0") }));
-    const swept = after(rejected, differs, { atMs: 10_000_000 });
+    const refused = after(newStatus(), replied("rejected", { manifest: digestOf("0") }));
+    const swept = after(refused, differs, { atMs: 10_000_000 });
     expect(needsPush(swept, manifest.digest)).toBe(false);
   });
 });
