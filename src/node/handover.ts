@@ -59,3 +59,10 @@ function isOf(report: MemberReport | undefined, { generation, version }: View): 
   const seen = report?.viewSeen;
   return seen?.generation === generation && seen.version === version;
 }
+
+/** True where the view has this very process life as a member. */
+export function isOwnView({ view, self }: MembershipSnapshot): boolean {
+  return view.members.some(
+    (member) => member.slot === self.slot && member.incarnation === self.incarnation,
+  );
+}

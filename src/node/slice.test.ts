@@ -155,6 +155,21 @@ describe("taking up a view", () => {
   });
 });
 
+test("a view is taken up again once this process knows that it is the member in it", async () => {
+  const fixture = await filled();
+  const snapshot = snapshotOf(1, ["a", "b"]);
+  const unaware = { ...snapshot, self: { ...snapshot.self, incarnation: 0 } };
+  const adopt = (seen: MembershipSnapshot) =>
+    fixture.slice.adopt(seen, () => false, new AbortController().signal);
+  await adopt(unaware);
+  expect(fixture.targetIds()).toEqual([]);
+  expect(fixture.slice.isBehind(unaware)).toBe(false);
+  expect(fixture.slice.isBehind(snapshot)).toBe(true);
+  await adopt(snapshot);
+  expect(fixture.targetIds()).toEqual(ownedBy("a", ["a", "b"]));
+  expect(fixture.slice.isBehind(snapshot)).toBe(false);
+});
+
 describe("letting go", () => {
   const lost = ownedBy("b", ["a", "b"]);
 

@@ -25,7 +25,7 @@ import { place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
 import { forEachBounded } from "../inventory/bounded.ts";
 import { CurrentRules } from "./current-rules.ts";
-import { isOutvoted, successorOf } from "./handover.ts";
+import { isOutvoted, isOwnView, successorOf } from "./handover.ts";
 import { placeInTurns } from "./place-in-turns.ts";
 
 interface ServedPartition {
@@ -65,6 +65,7 @@ export class Slice {
   readonly #overlapMaxMs: number;
   readonly #served = new Map<number, ServedPartition>();
   #wanted: ReadonlySet<number> = new Set();
+  #isMember = false;
   #view: View = emptyView;
   #placement: Placement;
   readonly #rules: CurrentRules;
@@ -153,6 +154,8 @@ export class Slice {
   /** True where the snapshot's view is not, or not wholly, taken up and could be. */
   isBehind(snapshot: MembershipSnapshot): boolean {
     if (isNewerView(snapshot.view, this.#view)) return true;
+    // A member whose registration got no answer may see the view that has it before it knows its own number.
+    if (!this.#isMember && isOwnView(snapshot)) return true;
     return this.#isHeldBack && isOutvoted(snapshot, this.#view, this.#placement.hash) === false;
   }
 
@@ -166,19 +169,17 @@ export class Slice {
     isSuperseded: () => boolean,
     signal: AbortSignal,
   ): Promise<void> {
-    const { view, self } = snapshot;
+    const { view } = snapshot;
     if (!this.#rules.isEnoughFor(view)) await this.refreshFleet();
     if (!this.#rules.isEnoughFor(view)) return;
     const placement = await placeInTurns(view, this.partitionsCount, this.#ports.clock, signal);
     this.#isOutvoted = isOutvoted(snapshot, this.#view, this.#placement.hash) ?? this.#isOutvoted;
     this.#isHeldBack = false;
-    const isMember = view.members.some(
-      (member) => member.slot === self.slot && member.incarnation === self.incarnation,
-    );
+    this.#isMember = isOwnView(snapshot);
     const isGenerationNew = view.generation !== this.#view.generation;
     this.#view = view;
     this.#placement = placement;
-    this.#wanted = new Set(isMember ? placement.partitionsOf(self.slot) : []);
+    this.#wanted = new Set(this.#isMember ? placement.partitionsOf(snapshot.self.slot) : []);
     const atMs = this.#ports.clock.monotonicMs();
     for (const [partition, served] of this.#served) {
       const isWanted = this.#wanted.has(partition);

@@ -1,0 +1,389 @@
+/**
+ * A cluster in containers that can be hurt: three nodes, real DynamoDB Local, and hosts that keep a log
+ * of every durable state they reach.
+ *
+ * Links of each kind are networks of their own with fixed addresses, so that a cut tests the cut and
+ * not name resolution. Verbs hurt one part; `heal` undoes whatever is still hurt and waits
+ * until one more release is everywhere; `violations` asks the checker. Containers outlive the process: the next
+ * scenario finds them by their label and goes on.
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { performance } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
+import { digestOf, type Digest } from "../../src/protocol/digest.ts";
+import { eventually } from "../test-cluster.ts";
+import * as boxes from "./boxes.ts";
+import { check } from "./checker.ts";
+import * as api from "./cluster-api.ts";
+import { addressOn, Engine, type Link } from "./engine.ts";
+import type { FleetPlan } from "./fleet-plan.ts";
+import type { Images } from "./images.ts";
+import { Ledger } from "./ledger.ts";
+import { droppedCount, filterScript, unfilterScript, type Filter } from "./packet-filter.ts";
+import { startContainers } from "./start-cluster.ts";
+import { emptyTable } from "./store-access.ts";
+import { readFiles, readLogs } from "./testimony.ts";
+
+/** 56 hosts; scenarios add another container where they need one. */
+const hostBoxesCount = 4;
+const hostsPerBox = 14;
+const config = "routes.json";
+/** Long enough for a node that has to be evicted first, and for the retries of hosts that were away. */
+const settleTimeoutMs = 60_000;
+const convergeTimeoutMs = 60_000;
+const publishPauseMs = 1_000;
+const pollMs = 250;
+const graceSeconds = 30;
+
+export class ChaosCluster {
+  /** One line about the last check, for people. */
+  summary = "not checked";
+  readonly #engine: Engine;
+  readonly #images: Images;
+  readonly #ledger: Ledger;
+  readonly #hash: string;
+  /** Names of the containers with hosts, and their plans. */
+  readonly #fleets = new Map<string, FleetPlan>();
+  /** Nodes that the suite does not speak to at the moment. */
+  readonly #hurtNodes = new Set<string>();
+  readonly #filtered = new Set<string>();
+  readonly #unplugged = new Set<`${string} ${Link}`>();
+  readonly #startedAtMs = Date.now();
+
+  private constructor(engine: Engine, images: Images, ledger: Ledger, hash: string) {
+    this.#engine = engine;
+    this.#images = images;
+    this.#ledger = ledger;
+    this.#hash = hash;
+    for (let number = 1; number <= hostBoxesCount; number++) {
+      this.#fleets.set(`hosts-${number}`, boxes.fleetPlan(number, hostsPerBox));
+    }
+  }
+
+  /** The cluster that is running, where it is whole; else a new one. */
+  static async open(images: Images, { isFresh }: { isFresh: boolean }): Promise<ChaosCluster> {
+    const engine = await Engine.connect(images.base);
+    const hash = createHash("sha256").update(JSON.stringify(images)).digest("hex").slice(0, 16);
+    const hostBoxes = Array.from({ length: hostBoxesCount }, (_, index) => `hosts-${index + 1}`);
+    const expected = ["store", ...boxes.nodeNames, ...hostBoxes];
+    const states = await engine.states(hash);
+    const isWhole =
+      states.size === expected.length && expected.every((name) => states.get(name) === "running");
+    if (isWhole && !isFresh) {
+      return new ChaosCluster(engine, images, await Ledger.resumed(), hash);
+    }
+    await engine.removeAll();
+    const cluster = new ChaosCluster(engine, images, await Ledger.fresh(), hash);
+    try {
+      await cluster.#startAll();
+    } catch (error) {
+      console.error(await cluster.describeTrouble());
+      await cluster.remove();
+      throw error;
+    }
+    return cluster;
+  }
+
+  get nodes(): readonly string[] {
+    return boxes.nodeNames;
+  }
+
+  /** Names of the containers with hosts. */
+  get hostBoxes(): string[] {
+    return [...this.#fleets.keys()];
+  }
+
+  /** Ids of the hosts in `box`, or of all. */
+  hostsIn(box?: string): string[] {
+    const fleets = box === undefined ? [...this.#fleets.values()] : [this.#fleet(box)];
+    return fleets.flatMap(({ hosts }) => hosts);
+  }
+
+  // What hurts.
+
+  async kill(...names: readonly string[]): Promise<void> {
+    this.#markHurt(names);
+    await Promise.all(names.map((name) => this.#engine.kill(name)));
+  }
+
+  /** Starts containers that were killed or stopped. */
+  async start(...names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#engine.boot(name)));
+    this.#markWell(names);
+  }
+
+  /** SIGTERM, as a deploy does it. */
+  async stop(...names: readonly string[]): Promise<void> {
+    this.#markHurt(names);
+    await Promise.all(names.map((name) => this.#engine.stop(name, graceSeconds)));
+  }
+
+  async pause(name: string): Promise<void> {
+    this.#markHurt([name]);
+    await this.#engine.pause(name);
+  }
+
+  async unpause(name: string): Promise<void> {
+    await this.#engine.unpause(name);
+    this.#markWell([name]);
+  }
+
+  /** Pulls the cable: the container has no address on `link` any more. */
+  async unplug(name: string, link: Link): Promise<void> {
+    await this.#engine.unplug(name, link);
+    this.#unplugged.add(`${name} ${link}`);
+  }
+
+  async plug(name: string, link: Link): Promise<void> {
+    await this.#engine.plug(name, link, boxes.nodeOrdinal(name));
+    this.#unplugged.delete(`${name} ${link}`);
+  }
+
+  /** Drops packets that arrive at `name` from other containers, or leave it for them. */
+  async filter(name: string, { from = [], to = [], ...rest }: Filter): Promise<void> {
+    this.#filtered.add(name);
+    const addresses = (names: readonly string[]) => names.map((other) => this.#addressOf(other));
+    const script = filterScript({ ...rest, from: addresses(from), to: addresses(to) });
+    await this.#engine.runBeside(name, ["sh", "-ec", script]);
+  }
+
+  /** Throws where the filter never dropped anything: the scenario would have tested nothing. */
+  async unfilter(name: string): Promise<void> {
+    const counters = await this.#engine.runBeside(name, ["sh", "-ec", unfilterScript]);
+    this.#filtered.delete(name);
+    assert(droppedCount(counters) > 0, `the filter of ${name} dropped nothing:\n${counters}`);
+  }
+
+  /** Removes the store's data, the table with it; the store must be running, and runs afterwards. */
+  async wipeStore(): Promise<void> {
+    await this.#engine.shell("store", `rm -rf ${boxes.storeFolder}/*`);
+    await this.#engine.kill("store");
+    await this.#engine.boot("store");
+  }
+
+  /** Removes every item; the table stays. */
+  async emptyStore(): Promise<void> {
+    await emptyTable();
+  }
+
+  /** Replaces a node by one of another image under the same slot and address. */
+  async replaceNode(name: string, version: "current" | "next"): Promise<void> {
+    await this.stop(name);
+    await this.#engine.remove(name);
+    const image = version === "next" ? this.#images.nextProduct : this.#images.product;
+    await this.#engine.start(boxes.nodeBox(name, image), this.#hash);
+    this.#markWell([name]);
+  }
+
+  /** One more container with hosts, on a disk of `diskBytes`; registered, and gone after the scenario. */
+  async addHosts(count: number, diskBytes: number): Promise<string> {
+    const number = this.#fleets.size + 1;
+    const plan = boxes.fleetPlan(number, count);
+    const box = boxes.hostBox(number, this.#images.product, plan, diskBytes);
+    await this.#engine.start(box, this.#hash);
+    this.#fleets.set(box.name, plan);
+    await api.registerHosts(this.#wellNode(), [plan]);
+    return box.name;
+  }
+
+  /** Runs `script` with sh inside a container, as its ordinary user. */
+  async shell(name: string, script: string): Promise<string> {
+    return this.#engine.shell(name, script);
+  }
+
+  // What is asked of it.
+
+  /** Puts a new release on every host; asks `via`, or a node that is not hurt. */
+  async publish(via = this.#wellNode(), bytesCount = 0): Promise<Digest> {
+    const content = `release ${this.#ledger.published.length + 1}\n${"x".repeat(bytesCount)}`;
+    const digest = digestOf(Buffer.from(content));
+    let outcome: "acknowledged" | "unknown" = "unknown";
+    try {
+      await api.rollOut(via, config, { content, digest });
+      outcome = "acknowledged";
+    } finally {
+      await this.#ledger.add({ config, digest, outcome });
+    }
+    return digest;
+  }
+
+  /** Publishes until it is acknowledged: after an outage the store may take a moment. */
+  async publishInTheEnd(): Promise<Digest> {
+    return eventually("a release is acknowledged", settleTimeoutMs, async () => {
+      try {
+        return await this.publish();
+      } catch {
+        // Each attempt is a release of its own, and in the ledger as unknown.
+        await sleep(publishPauseMs);
+        return undefined;
+      }
+    });
+  }
+
+  /** Waits until the files of every host (of `hostBoxes`) have `digest`; returns how long it took. */
+  async eventuallyHeld(
+    digest: Digest,
+    { in: names = this.hostBoxes, withinMs = convergeTimeoutMs } = {},
+  ): Promise<number> {
+    const sinceMs = performance.now();
+    let behind: string[] = [];
+    await eventually(`${digest} on all hosts of ${names.join(", ")}`, withinMs, async () => {
+      behind = await this.#behind(digest, names);
+      if (behind.length === 0) return true;
+      await sleep(pollMs);
+      return undefined;
+    }).catch((error: unknown) => {
+      throw new Error(`${behind.length} hosts are behind: ${behind.join(" ")}`, { cause: error });
+    });
+    return performance.now() - sinceMs;
+  }
+
+  /** Digest of each host's file; hosts without one are left out. */
+  async held(names: readonly string[] = this.hostBoxes): Promise<Map<string, Digest>> {
+    const all = await Promise.all(names.map((name) => readFiles(this.#engine, name)));
+    return new Map(
+      all.flatMap((files) =>
+        [...files].flatMap(([host, own]) => {
+          const digest = own.get(config);
+          return digest === undefined ? [] : [[host, digest] as const];
+        }),
+      ),
+    );
+  }
+
+  /** The nodes as a node sees them. */
+  async members(via = this.#wellNode()): Promise<api.Members> {
+    return api.readMembers(via);
+  }
+
+  /** The node that serves each host. */
+  async owners(): Promise<Map<string, string | null>> {
+    const views = await api.readHosts(this.#wellNode(), this.hostsIn());
+    return new Map(views.map(({ id, owner }) => [id, owner]));
+  }
+
+  /** Waits until exactly the nodes `names` are active members, with one view and one placement. */
+  async settled(names = this.nodes, withinMs = settleTimeoutMs): Promise<api.Members> {
+    return api.settled(names, withinMs);
+  }
+
+  /** What a container wrote to its log since this scenario began. */
+  async log(name: string): Promise<string> {
+    return this.#engine.log(name, this.#startedAtMs);
+  }
+
+  /** Undoes whatever is still hurt, and waits until one more release is everywhere. */
+  async heal(): Promise<void> {
+    const states = await this.#engine.states(this.#hash);
+    for (const [name, state] of states) {
+      if (state === "paused") await this.#engine.unpause(name);
+      if (state === "exited" || state === "created") await this.#engine.boot(name);
+    }
+    for (const name of this.#filtered) await this.unfilter(name);
+    for (const cable of this.#unplugged) {
+      const [name, link] = cable.split(" ") as [string, Link];
+      await this.plug(name, link);
+    }
+    this.#hurtNodes.clear();
+    await this.settled();
+    await this.eventuallyHeld(await this.publishInTheEnd());
+    await this.#eventuallyReported();
+  }
+
+  /** Every promise that was broken since the cluster began. Without `isReported` no node is asked. */
+  async violations({ isReported }: { isReported: boolean }): Promise<readonly string[]> {
+    const names = this.hostBoxes;
+    const logs = await Promise.all(names.map((name) => readLogs(this.#engine, name)));
+    const files = await Promise.all(names.map((name) => readFiles(this.#engine, name)));
+    const { violations, hostsCount, appliesCount } = check({
+      published: this.#ledger.published,
+      logs: new Map(logs.flatMap((map) => [...map])),
+      files: new Map(files.flatMap((map) => [...map])),
+      reachable: this.hostsIn(),
+      reported: isReported ? await this.#reported() : undefined,
+    });
+    const releases = this.#ledger.published.length;
+    this.summary = `${hostsCount} hosts, ${releases} releases, ${appliesCount} durable states, ${violations.length} violations`;
+    return violations;
+  }
+
+  /** Takes away the hosts that a scenario has added. */
+  async removeAddedHosts(): Promise<void> {
+    for (const box of this.hostBoxes.slice(hostBoxesCount)) {
+      for (const host of this.hostsIn(box)) await api.deleteHost(this.#wellNode(), host);
+      await this.#engine.remove(box);
+      this.#fleets.delete(box);
+    }
+  }
+
+  /** The tail of every log, for a failed scenario. */
+  async describeTrouble(): Promise<string> {
+    const names = ["store", ...this.nodes, ...this.hostBoxes];
+    const logs = await Promise.all(
+      names.map(async (name) => {
+        const log = await this.log(name).catch((error: unknown) => String(error));
+        return `--- ${name}\n${log.split("\n").slice(-15).join("\n")}`;
+      }),
+    );
+    return logs.join("\n");
+  }
+
+  async remove(): Promise<void> {
+    await this.#engine.removeAll();
+  }
+
+  async #startAll(): Promise<void> {
+    const fleets = [...this.#fleets.values()];
+    await startContainers(this.#engine, this.#images, fleets, this.#hash);
+    await this.settled();
+    await api.registerHosts(this.#wellNode(), fleets);
+    await this.eventuallyHeld(await this.publish());
+  }
+
+  async #behind(digest: Digest, names: readonly string[]): Promise<string[]> {
+    const held = await this.held(names);
+    return names.flatMap((name) => this.hostsIn(name)).filter((host) => held.get(host) !== digest);
+  }
+
+  /** Nodes hear of the last applies a moment after the hosts made them durable. */
+  async #eventuallyReported(): Promise<void> {
+    await eventually("every host is reported as applied", convergeTimeoutMs, async () => {
+      const reported = [...(await this.#reported()).values()];
+      return reported.every(({ sync }) => sync === "applied") ? true : undefined;
+    });
+  }
+
+  async #reported() {
+    const views = await api.readHosts(this.#wellNode(), this.hostsIn());
+    return new Map(
+      views.map(({ id, sync, held }) => [id, { sync, manifest: held?.manifest as Digest }]),
+    );
+  }
+
+  #wellNode(): string {
+    const node = this.nodes.find((name) => !this.#hurtNodes.has(name));
+    if (node === undefined) throw new Error("every node is hurt: name the one to ask");
+    return node;
+  }
+
+  #fleet(box: string): FleetPlan {
+    const plan = this.#fleets.get(box);
+    if (plan === undefined) throw new Error(`no container ${box} with hosts`);
+    return plan;
+  }
+
+  #markHurt(names: readonly string[]): void {
+    for (const name of names) this.#hurtNodes.add(name);
+  }
+
+  #markWell(names: readonly string[]): void {
+    for (const name of names) this.#hurtNodes.delete(name);
+  }
+
+  #addressOf(name: string): string {
+    if (name === "store") return addressOn("store", boxes.storeOrdinal);
+    const plan = this.#fleets.get(name);
+    return plan === undefined ? addressOn("hosts", boxes.nodeOrdinal(name)) : plan.address;
+  }
+}

@@ -1,0 +1,43 @@
+/** What hosts say and what lies on their disks, read inside their containers: no node is asked. */
+import type { Digest } from "../../src/protocol/digest.ts";
+import { hostFolders } from "./boxes.ts";
+import { parseApplyLog, type ApplyRecord } from "./checker.ts";
+import type { Engine } from "./engine.ts";
+
+const fileMark = "=== ";
+
+/** The whole log of each host in the container. */
+export async function readLogs(engine: Engine, box: string): Promise<Map<string, ApplyRecord[]>> {
+  const text = await engine.shell(
+    box,
+    `cd ${hostFolders.log} && for file in *.jsonl; do echo "${fileMark}$file"; cat "$file"; done`,
+  );
+  return new Map(
+    text
+      .split(fileMark)
+      .slice(1)
+      .map((part) => {
+        const end = part.indexOf("\n");
+        return [part.slice(0, end).replace(".jsonl", ""), parseApplyLog(part.slice(end + 1))];
+      }),
+  );
+}
+
+/** Digests of the config files of each host in the container, by config. */
+export async function readFiles(
+  engine: Engine,
+  box: string,
+): Promise<Map<string, Map<string, Digest>>> {
+  const text = await engine.shell(
+    box,
+    `cd ${hostFolders.data} && find . -path './*/configs/*' -type f ! -name '.*' | xargs -r sha256sum`,
+  );
+  const files = new Map<string, Map<string, Digest>>();
+  for (const [, hex, host, config] of text.matchAll(
+    /^([0-9a-f]{64}) {2}\.\/([^/]+)\/configs\/(.+)$/gm,
+  )) {
+    const own = files.get(host ?? "") ?? new Map<string, Digest>();
+    files.set(host ?? "", own.set(config ?? "", `sha256:${hex}`));
+  }
+  return files;
+}

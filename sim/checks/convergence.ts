@@ -1,0 +1,141 @@
+/**
+ * S3 and S5, when the faults are over: one view, each partition served once, every host of the core
+ * holds exactly what the store says, its owner knows it, and no acknowledged write is missing.
+ */
+import type { HostRecord } from "../../src/inventory/host.ts";
+import type { Fleet } from "../../src/inventory/rules.ts";
+import type { HostsAnswer } from "../../src/node/peers.ts";
+import { digestOf } from "../../src/protocol/digest.ts";
+import { partitionOf } from "../../src/ring/hash.ts";
+import { digestOfWanted, wantedOf, type Wanted } from "../oracle.ts";
+import type { SimHost } from "../sim-host.ts";
+import type { NodeProcess } from "../sim-node.ts";
+import { configPath } from "../watched-disk.ts";
+import { partitionsCount, type World } from "../world.ts";
+import { servedBy } from "./sampler.ts";
+
+/** What must work; everything else may stay broken. */
+export interface Core {
+  readonly slots: ReadonlySet<string>;
+  readonly hosts: ReadonlySet<string>;
+}
+
+/** What is missing, in words; undefined once the core has converged. */
+export async function missingIn(world: World, core: Core): Promise<string | undefined> {
+  const processes: NodeProcess[] = [];
+  for (const slot of core.slots) {
+    const process = world.nodes.get(slot)?.living;
+    if (process === undefined) return `${slot} has no process`;
+    if (process.stopping.signal.aborted) return `${process.name} is leaving`;
+    processes.push(process);
+  }
+  return (
+    disagreement(processes, core) ??
+    (await unserved(processes)) ??
+    (await unsynced(world, processes, core))
+  );
+}
+
+interface PlacementAnswer {
+  readonly view: { readonly generation: number; readonly version: number };
+  readonly placementHash: string;
+}
+
+function disagreement(processes: readonly NodeProcess[], core: Core): string | undefined {
+  const seen = new Set<string>();
+  for (const { name, node } of processes) {
+    const readiness = node.readiness();
+    if (!readiness.isReady) return `${name} is not ready: ${JSON.stringify(readiness)}`;
+    const { view, placementHash } = node.operations.placement(undefined) as PlacementAnswer;
+    seen.add(`${view.generation}.${view.version} ${placementHash}`);
+    const { members } = node.operations.members() as { members: { slot: string }[] };
+    const slots = members.map(({ slot }) => slot);
+    if (slots.length !== core.slots.size || slots.some((slot) => !core.slots.has(slot))) {
+      return `${name} has ${slots.join(" ")} in its view`;
+    }
+  }
+  return seen.size > 1 ? `the nodes disagree: ${[...seen].join(", ")}` : undefined;
+}
+
+async function unserved(processes: readonly NodeProcess[]): Promise<string | undefined> {
+  const servers = new Map<number, string[]>();
+  for (const process of processes) {
+    for (const partition of await servedBy(process)) {
+      servers.set(partition, [...(servers.get(partition) ?? []), process.name]);
+    }
+  }
+  for (let partition = 0; partition < partitionsCount; partition++) {
+    const names = servers.get(partition) ?? [];
+    if (names.length !== 1) {
+      const who = names.length === 0 ? "nobody" : names.join(" and ");
+      return `partition ${partition} is served by ${who}`;
+    }
+  }
+  return undefined;
+}
+
+async function unsynced(
+  world: World,
+  processes: readonly NodeProcess[],
+  core: Core,
+): Promise<string | undefined> {
+  const fleet = await world.oracle.fleet();
+  const records = await world.oracle.records();
+  const views = await reports(processes);
+  for (const record of records) {
+    if (!core.hosts.has(record.id)) continue;
+    const host = world.hosts.get(record.id);
+    if (host === undefined) return `no machine for ${record.id}`;
+    const problem = problemOf(host, record, fleet, views.get(record.id));
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+type Report = HostsAnswer["hosts"][number];
+
+async function reports(processes: readonly NodeProcess[]): Promise<Map<string, Report>> {
+  const partitions = Array.from({ length: partitionsCount }, (_, partition) => partition);
+  const found = new Map<string, Report>();
+  for (const { node } of processes) {
+    const ask = { partitions, limit: 1_000, isDetailed: false };
+    const { hosts } = (await node.answerPeer("hosts", ask)) as HostsAnswer;
+    for (const host of hosts) found.set(host.id, host);
+  }
+  return found;
+}
+
+function problemOf(
+  host: SimHost,
+  record: HostRecord,
+  fleet: Fleet,
+  report: Report | undefined,
+): string | undefined {
+  // A client may have moved the record without an answer, or the machine without the record.
+  if (host.address !== record.address) return undefined;
+  const wanted = wantedOf(fleet, record);
+  const partition = partitionOf(record.id, partitionsCount);
+  const name = `${record.id} (partition ${partition}, stored fence ${fleet.revision}.${record.revision})`;
+  const wrong = wrongFile(host, wanted);
+  const said = report === undefined ? "unknown to its owner" : JSON.stringify(report);
+  if (wrong !== undefined) return `${name}: ${wrong}; its owner says ${said}`;
+  if (report?.sync !== "applied" || report.held?.manifest !== digestOfWanted(wanted)) {
+    return `${name} holds what it should, but is ${said}`;
+  }
+  return undefined;
+}
+
+const configsPrefix = configPath("x").slice(0, -1);
+
+function wrongFile(host: SimHost, wanted: Wanted): string | undefined {
+  for (const [name, digest] of wanted) {
+    const text = host.content(name);
+    if (text === undefined) return `${name} is not there`;
+    if (digestOf(Buffer.from(text)) !== digest) return `${name} is not ${digest}`;
+  }
+  const extra = host.disk.paths().find((path) => {
+    const isConfig = path.startsWith(configsPrefix) && !path.includes("/.");
+    return isConfig && !wanted.has(path.slice(configsPrefix.length));
+  });
+  return extra === undefined ? undefined : `${extra} should not be there`;
+}

@@ -1,0 +1,27 @@
+/** S1: what a host accepts never goes back, over the whole life of its disk, whoever sent it. */
+import { formatFence, goesBack, type Fence } from "../../src/protocol/fence.ts";
+import type { Check, Observation, Recorder } from "../observations.ts";
+
+export class FenceCheck implements Check {
+  readonly name = "S1 fence";
+  readonly #recorder: Recorder;
+  readonly #accepted = new Map<string, Fence>();
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  take(observation: Observation): void {
+    if (observation.kind === "host.booted" && observation.isDiskNew) {
+      this.#accepted.delete(observation.host);
+    }
+    if (observation.kind !== "host.synced" || !observation.isAccepted) return;
+    const { host, wire, node } = observation;
+    const before = this.#accepted.get(host);
+    if (before !== undefined && goesBack(before, wire)) {
+      const text = `${host} accepted ${formatFence(wire)} from ${node} after ${formatFence(before)}`;
+      this.#recorder.fail("safety", this.name, text, [host]);
+    }
+    this.#accepted.set(host, wire);
+  }
+}

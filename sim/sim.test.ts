@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import limits from "./controls.json" with { type: "json" };
+import { controlNames } from "./controls.ts";
+import { failureText } from "./report.ts";
+import { pinnedSeeds } from "./pinned.ts";
+import { runMany } from "./run-many.ts";
+import type { Mode, SeedOptions, SeedResult } from "./run-seed.ts";
+
+const workersCount = 2;
+
+function seeds(from: number, count: number): SeedOptions[] {
+  const modes: readonly Mode[] = ["safety", "liveness"];
+  return Array.from({ length: count }, (_, index) => {
+    const seed = from + index;
+    return { seed, mode: modes[(seed + Math.floor(seed / 10)) % 2] ?? "safety" };
+  });
+}
+
+async function run(jobs: readonly SeedOptions[]): Promise<SeedResult[]> {
+  const results: SeedResult[] = [];
+  await runMany(jobs, workersCount, (result) => {
+    results.push(result);
+    return true;
+  });
+  return results;
+}
+
+function failures(results: readonly SeedResult[]): string[] {
+  return results.map(failureText).filter((text) => text !== "");
+}
+
+test("every pinned seed is clean", async () => {
+  const results = await run(pinnedSeeds);
+  expect(results).toHaveLength(pinnedSeeds.length);
+  expect(failures(results)).toEqual([]);
+});
+
+test("ten seeds of every kind are clean, and the same when they run again", async () => {
+  const jobs = seeds(0, 10);
+  const results = await run([...jobs, ...jobs]);
+  expect(failures(results)).toEqual([]);
+  const hashes = Map.groupBy(results, ({ options }) => options.seed);
+  for (const [seed, runs] of hashes) {
+    expect(runs, `seed ${seed}`).toHaveLength(2);
+    expect(runs[1]?.hash, `seed ${seed}`).toBe(runs[0]?.hash);
+  }
+});
+
+test("twenty more seeds are clean, and things did happen in them", async () => {
+  const results = await run(seeds(10, 20));
+  expect(failures(results)).toEqual([]);
+  const sum = (of: (result: SeedResult) => number) =>
+    results.reduce((total, result) => total + of(result), 0);
+  expect(sum(({ pushes }) => pushes)).toBeGreaterThan(1_000);
+  expect(sum(({ acknowledged }) => acknowledged)).toBeGreaterThan(300);
+  expect(sum(({ evictions }) => evictions)).toBeGreaterThan(5);
+});
+
+test.each(controlNames)("without %s a check turns red", async (without) => {
+  const { within } = limits[without];
+  const jobs = seeds(0, within).map((job) => ({ ...job, without }));
+  const red: SeedResult[] = [];
+  await runMany(jobs, workersCount, (result) => {
+    if (result.failure !== undefined) red.push(result);
+    return red.length === 0;
+  });
+  expect(red[0]?.failure?.category).toBe("safety");
+});

@@ -1,0 +1,154 @@
+/**
+ * What one seed is about: how large the world is and which faults happen in it, how often.
+ *
+ * Swarm testing: for each seed about half of the faults are switched off entirely and the others get
+ * rates that differ a lot, because a mix of everything hides what a single fault does alone. Some
+ * profiles allow only harmless faults, so that stricter checks hold in them.
+ */
+import { Dice } from "./dice.ts";
+import type { NetworkWeights } from "./network.ts";
+import { calmStore, type StoreTrouble } from "./sim-store.ts";
+
+export const faultNames = [
+  "nodeCrash",
+  "nodePause",
+  "nodeFreeze",
+  "nodeSuspend",
+  "nodeStarve",
+  "nodeLeave",
+  "nodeDeploy",
+  "nodeZombie",
+  "wallStep",
+  "massCrash",
+  "allRestart",
+  "cutNodeStore",
+  "cutNodeHosts",
+  "cutNodes",
+  "refuseNodes",
+  "storeOutage",
+  "storeWipe",
+  "storeRollback",
+  "hostCrash",
+  "hostMidApplyCrash",
+  "hostAmnesia",
+  "hostFullDisk",
+  "hostPause",
+  "hostTarpit",
+  "hostErrors",
+  "hostGarbage",
+] as const;
+export type FaultName = (typeof faultNames)[number];
+
+/**
+ * `mixed`: anything. `pauses`: processes stop for at most 3 s, clocks differ; nobody may be evicted.
+ * `massSilence`: many nodes die at once; evictions must be held. `planned`: deploys and leaves only; no
+ * partition may be without an owner. `storeLoss`: the table is emptied or put back to an earlier state
+ * while nodes run and nobody changes anything; hosts keep what they have, nothing is lost.
+ * `storeLossBusy`: the same under changes, which may be lost with the table; only on request.
+ * `fullDisk`: hosts' disks are full for a while and nothing else happens; only on request.
+ */
+export const profiles = [
+  "mixed",
+  "pauses",
+  "massSilence",
+  "planned",
+  "storeLoss",
+  "storeLossBusy",
+  "fullDisk",
+] as const;
+export type Profile = (typeof profiles)[number];
+
+export interface Swarm {
+  readonly profile: Profile;
+  readonly nodesCount: number;
+  readonly hostsCount: number;
+  readonly faultsMs: number;
+  readonly pushesPerSecond: number;
+  /** Clocks run this much faster or slower at most. */
+  readonly driftRatio: number;
+  /** Exchanges that fail on the node's own machine. */
+  readonly localRatio: number;
+  /** Longest time of a host's check or reload. */
+  readonly commandMaxMs: number;
+  readonly network: NetworkWeights;
+  readonly store: StoreTrouble;
+  /** Events a minute. */
+  readonly faults: Readonly<Record<FaultName, number>>;
+  readonly operationsPerMinute: number;
+}
+
+const faultsOf: Readonly<Record<Exclude<Profile, "mixed">, readonly FaultName[]>> = {
+  pauses: ["nodePause", "nodeStarve", "wallStep", "refuseNodes"],
+  massSilence: ["massCrash"],
+  planned: ["nodeLeave", "nodeDeploy", "wallStep"],
+  storeLoss: ["storeWipe", "storeRollback"],
+  storeLossBusy: ["storeWipe", "storeRollback"],
+  fullDisk: ["hostFullDisk"],
+};
+
+const profileTurns: readonly Profile[] = [
+  ...Array.from({ length: 6 }, (): Profile => "mixed"),
+  "storeLoss",
+  "pauses",
+  "massSilence",
+  "planned",
+];
+
+export function swarmOf(seed: number, only: Profile | undefined): Swarm {
+  const dice = Dice.of(seed, "swarm");
+  const profile = only ?? profileTurns[seed % profileTurns.length] ?? "mixed";
+  const isMixed = profile === "mixed";
+  const ratio = (...choices: number[]) => (isMixed ? (dice.pick(choices) ?? 0) : 0);
+  const delayMinMs = dice.between(0.2, 5);
+  return {
+    profile,
+    nodesCount: profile === "massSilence" ? dice.whole(4, 5) : dice.whole(3, 5),
+    hostsCount: dice.whole(10, 30),
+    faultsMs: dice.whole(60, 120) * 1_000,
+    pushesPerSecond: dice.pick([5, 10, 20, 100, 2_000]) ?? 2_000,
+    driftRatio: dice.pick([0, 0.01, 0.05]) ?? 0,
+    localRatio: ratio(0, 0, 0, 0.02),
+    commandMaxMs: dice.pick([0, 20, 500, 8_000]) ?? 0,
+    network: {
+      lossRatio: ratio(0, 0, 0.01, 0.1, 0.3),
+      duplicateRatio: ratio(0, 0, 0.02, 0.2),
+      lateRatio: ratio(0, 0, 0.01, 0.05),
+      delayMinMs,
+      delayMaxMs: delayMinMs + dice.between(1, isMixed ? 100 : 10),
+    },
+    store: {
+      ...calmStore,
+      throttledRatio: ratio(0, 0, 0.01, 0.1),
+      unavailableRatio: ratio(0, 0, 0.02, 0.15),
+      unknownRatio: ratio(0, 0, 0.02, 0.2),
+      slowRatio: ratio(0, 0, 0.02, 0.1),
+    },
+    faults: faultRates(dice, profile),
+    operationsPerMinute: profile === "storeLoss" ? 0 : (dice.pick([0, 20, 60, 120]) ?? 0),
+  };
+}
+
+function faultRates(dice: Dice, profile: Profile): Record<FaultName, number> {
+  const rates = {} as Record<FaultName, number>;
+  for (const name of faultNames) {
+    const rate = dice.pick([0, 0, 0, 0.5, 1.5, 4]) ?? 0;
+    if (profile === "mixed") rates[name] = faultsOf.storeLoss.includes(name) ? 0 : rate;
+    else rates[name] = faultsOf[profile].includes(name) ? Math.max(rate, 2) : 0;
+  }
+  return rates;
+}
+
+/** The weights that are not zero, as one line for people. */
+export function describeSwarm(swarm: Swarm): string {
+  const { profile, nodesCount, hostsCount, faultsMs, pushesPerSecond, faults } = swarm;
+  const { network, store, operationsPerMinute, driftRatio, commandMaxMs, localRatio } = swarm;
+  const ratios = { ...network, ...store, driftRatio, commandMaxMs, localRatio };
+  const shown = Object.entries({ ...ratios, ...faults })
+    .filter(([, value]) => value !== 0 && value !== false)
+    .map(
+      ([name, value]) => `${name}=${typeof value === "number" ? Number(value.toFixed(2)) : value}`,
+    );
+  const size = `${nodesCount} nodes, ${hostsCount} hosts, ${faultsMs / 1_000} s of faults`;
+  const pace = `${pushesPerSecond} pushes/s, ${operationsPerMinute} operations/min`;
+  return `${profile}: ${size}, ${pace}; ${shown.join(" ")}`;
+}

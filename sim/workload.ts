@@ -1,0 +1,284 @@
+/**
+ * Clients: they register, move, relabel, pin and delete hosts and roll out releases through whatever
+ * node is up, and write into the ledger what they were told.
+ *
+ * Changes of one host, and changes of the rules, go one after another; everything else overlaps.
+ */
+import { isCoxswainError, messageOf, type ErrorCode } from "../src/kernel/errors.ts";
+import type { Operations } from "../src/node/operations.ts";
+import type { Dice } from "./dice.ts";
+import type { HostEffect, HostState, Ledger, Told } from "./ledger.ts";
+import { stackOf } from "./sim-host.ts";
+import type { NodeProcess } from "./sim-node.ts";
+import type { World } from "./world.ts";
+
+const configs = ["app.conf", "routes.json", "limits.txt"];
+const selectors = ["", "role=edge", "role=core", "zone=a", "zone in (b,c)"];
+const actor = "sim";
+const lostPollMs = 500;
+
+/** Errors that say for certain that nothing was changed. */
+const refusals: readonly ErrorCode[] = [
+  "HOST_INVALID",
+  "HOST_NOT_FOUND",
+  "HOST_ADDRESS_TAKEN",
+  "RELEASE_NOT_FOUND",
+  "ROLLOUT_NOT_FOUND",
+  "ROLLOUT_SUPERSEDED",
+  "RULES_FULL",
+];
+
+type Outcome<T> =
+  | { readonly told: "acknowledged"; readonly value: T }
+  | { readonly told: "unknown" | "refused" };
+
+export class Workload {
+  readonly #world: World;
+  readonly #dice: Dice;
+  readonly #ledger: Ledger;
+  readonly #states = new Map<string, HostState>();
+  readonly #busy = new Set<string>();
+  readonly #releases: { readonly config: string; readonly digest: string }[] = [];
+  readonly #rollouts: string[] = [];
+  #hostsCount = 0;
+  #releasesCount = 0;
+  #openCount = 0;
+  #isStopped = false;
+  #isAbandoned = false;
+
+  constructor(world: World, dice: Dice, ledger: Ledger) {
+    this.#world = world;
+    this.#dice = dice;
+    this.#ledger = ledger;
+  }
+
+  /** Calls under way whose end is not known yet. */
+  get openCount(): number {
+    return this.#openCount;
+  }
+
+  /** Registers the hosts and rolls out one release of each config; repeats what fails. */
+  async populate(): Promise<void> {
+    for (let index = 0; index < this.#world.swarm.hostsCount; index++) await this.#addHost();
+    for (const config of configs) {
+      await this.#release(config);
+      await this.#rollOut("");
+    }
+  }
+
+  start(): void {
+    const { operationsPerMinute } = this.#world.swarm;
+    if (operationsPerMinute === 0) return;
+    const next = () => {
+      this.#world.timeline.after(this.#dice.gapMs(operationsPerMinute), () => {
+        if (this.#isStopped) return;
+        void this.#one();
+        next();
+      });
+    };
+    next();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Waits no longer: whatever is under way has no answer. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
+  async #one(): Promise<void> {
+    const dice = this.#dice;
+    const roll = dice.random.next();
+    if (roll < 0.1) return this.#addHost();
+    if (roll < 0.45) return this.#changeSomeHost();
+    if (this.#busy.has("rules")) return;
+    if (roll < 0.6) return this.#release(dice.pick(configs) ?? "");
+    if (roll < 0.9) return this.#rollOut(dice.pick(selectors) ?? "");
+    return this.#undo();
+  }
+
+  async #addHost(): Promise<void> {
+    const index = this.#hostsCount++;
+    const id = `h${index}`;
+    const state = { address: addressOf(index, 0), labels: this.#labels(), pins: {} };
+    await this.#world.addHost(id, state.address).start();
+    this.#states.set(id, state);
+    await this.#changeHost(
+      id,
+      "put",
+      () => state,
+      (operations) =>
+        operations.putHost(id, { address: state.address, labels: state.labels, pins: {} }, actor),
+    );
+  }
+
+  async #changeSomeHost(): Promise<void> {
+    const id = this.#dice.pick([...this.#states.keys()].filter((host) => !this.#busy.has(host)));
+    const host = id === undefined ? undefined : this.#world.hosts.get(id);
+    const state = id === undefined ? undefined : this.#states.get(id);
+    if (id === undefined || host === undefined || state === undefined) return;
+    const roll = this.#dice.random.next();
+    if (roll < 0.15) {
+      await this.#changeHost(
+        id,
+        "delete",
+        () => undefined,
+        (operations) => operations.deleteHost(id, actor),
+      );
+    } else if (roll < 0.4) await this.#pin(id);
+    else {
+      const isMove = roll < 0.6;
+      const address = isMove
+        ? addressOf(Number(id.slice(1)), this.#dice.whole(1, 200))
+        : state.address;
+      const next = { address, labels: isMove ? state.labels : this.#labels() };
+      if (isMove) {
+        host.crash();
+        host.address = address;
+        this.#world.timeline.after(this.#dice.between(0, 3_000), () => void host.start());
+      }
+      this.#states.set(id, { ...state, ...next });
+      const effect: HostEffect = (seen) => ({ ...next, pins: seen?.pins ?? {} });
+      await this.#changeHost(id, isMove ? "move" : "relabel", effect, (operations) =>
+        operations.putHost(id, next, actor),
+      );
+    }
+  }
+
+  async #pin(id: string): Promise<void> {
+    const release = this.#dice.pick(this.#releases);
+    if (release === undefined) return;
+    const digest = this.#dice.chance(0.5) ? release.digest : undefined;
+    const effect: HostEffect = (seen) => {
+      if (seen === undefined) return undefined;
+      const { [release.config]: _replaced, ...others } = seen.pins;
+      return {
+        ...seen,
+        pins: digest === undefined ? others : { ...others, [release.config]: digest },
+      };
+    };
+    await this.#changeHost(id, "pin", effect, (operations) =>
+      operations.pinHost(id, release.config, digest, actor),
+    );
+  }
+
+  async #changeHost(
+    id: string,
+    what: string,
+    effect: HostEffect,
+    change: (operations: Operations) => Promise<unknown>,
+  ): Promise<void> {
+    this.#busy.add(id);
+    const { told } = await this.#ask(`${what} ${id}`, change);
+    this.#busy.delete(id);
+    this.#ledger.hostChanged(id, effect, told);
+  }
+
+  async #release(config: string): Promise<void> {
+    const content = Buffer.from(
+      `${config} release ${this.#releasesCount++}\n`.repeat(this.#dice.whole(1, 60)),
+    );
+    const outcome = await this.#ask(`release ${config}`, (operations) =>
+      operations.putRelease(config, content, actor),
+    );
+    if (outcome.told === "acknowledged") {
+      this.#releases.push({ config, digest: outcome.value.digest });
+    }
+  }
+
+  async #rollOut(selector: string): Promise<void> {
+    const release = selector === "" ? this.#releases.at(-1) : this.#dice.pick(this.#releases);
+    if (release === undefined) return;
+    const { config } = release;
+    const digest = this.#dice.chance(0.1) && selector !== "" ? null : release.digest;
+    await this.#changeRules(config, `rollout ${config} ${selector}`, (operations) =>
+      operations.startRollout({ config, digest, selector }, actor),
+    );
+  }
+
+  async #undo(): Promise<void> {
+    const entry = this.#dice.pick(this.#rollouts)?.split(" ");
+    const [id, config] = entry ?? [];
+    if (id === undefined || config === undefined) return;
+    await this.#changeRules(config, `undo ${id}`, (operations) =>
+      operations.undoRollout(id, actor),
+    );
+  }
+
+  async #changeRules(
+    config: string,
+    what: string,
+    change: (operations: Operations) => Promise<{ id: string; undoes?: string }>,
+  ): Promise<void> {
+    this.#busy.add("rules");
+    const at = this.#ledger.rolloutAttempted(config);
+    const outcome = await this.#ask(what, change);
+    this.#busy.delete("rules");
+    if (outcome.told === "refused") this.#ledger.rolloutRefused(config, at);
+    if (outcome.told !== "acknowledged") return;
+    const { id, undoes } = outcome.value;
+    this.#rollouts.push(`${id} ${config}`);
+    if (undoes === undefined) this.#ledger.rolloutAcknowledged(id, config, at);
+  }
+
+  /** Asks a random node; `unknown` where it gave no answer or one that says so. */
+  async #ask<T>(what: string, call: (operations: Operations) => Promise<T>): Promise<Outcome<T>> {
+    const process = this.#dice.pick(this.#world.livingProcesses());
+    if (process === undefined) return { told: "refused" };
+    this.#openCount++;
+    const ended = new AbortController();
+    const outcome = await Promise.race([
+      this.#answer(process, call),
+      this.#lost(process, ended.signal),
+    ]);
+    ended.abort();
+    this.#openCount--;
+    this.#world.recorder.observe({
+      kind: "operation",
+      text: `${what} at ${process.name}: ${outcome.told}`,
+    });
+    return outcome;
+  }
+
+  async #answer<T>(
+    process: NodeProcess,
+    call: (operations: Operations) => Promise<T>,
+  ): Promise<Outcome<T>> {
+    try {
+      return { told: "acknowledged", value: await call(process.node.operations) };
+    } catch (error) {
+      if (!isCoxswainError(error)) {
+        this.#world.recorder.fail("crash", "operation", stackOf(error), [process.name]);
+      }
+      this.#world.recorder.note(`operation failed: ${messageOf(error)}`);
+      const told: Exclude<Told, "acknowledged"> = isCoxswainError(error, ...refusals)
+        ? "refused"
+        : "unknown";
+      return { told };
+    }
+  }
+
+  /** Resolves once the process is gone: whatever it was doing gives no answer. */
+  #lost(process: NodeProcess, signal: AbortSignal): Promise<{ readonly told: "unknown" }> {
+    const { timeline } = this.#world;
+    return new Promise((resolve) => {
+      const look = () => {
+        if (this.#isAbandoned || process.clock.state === "gone") resolve({ told: "unknown" });
+        else if (!signal.aborted) timeline.after(lostPollMs, look);
+      };
+      look();
+    });
+  }
+
+  #labels(): Record<string, string> {
+    const role = this.#dice.pick(["edge", "core"]) ?? "edge";
+    const zone = this.#dice.pick(["a", "b", "c"]) ?? "a";
+    return { role, zone };
+  }
+}
+
+function addressOf(index: number, move: number): string {
+  return `http://10.${move}.${index >> 8}.${index & 255}:9000`;
+}

@@ -1,0 +1,220 @@
+/**
+ * The simulated world of one seed: nodes, hosts, network, store and virtual time, put together.
+ *
+ * Nothing here decides what happens; nemesis.ts and workload.ts do.
+ */
+import type { NodeSetup } from "../src/node/node.ts";
+import type { Hello } from "../src/protocol/sync.ts";
+import { ensureView, readView } from "../src/membership/view-store.ts";
+import { MemoryStore } from "../src/store/memory-store.ts";
+import { initialiseCluster, type Meta } from "../src/store/meta.ts";
+import { keys, type Item, type Key } from "../src/store/store.ts";
+import { createRandom } from "../src/kernel/random.ts";
+import { Dice } from "./dice.ts";
+import { Network } from "./network.ts";
+import { Recorder } from "./observations.ts";
+import { Oracle } from "./oracle.ts";
+import { SimHost, stackOf, type HostGuards } from "./sim-host.ts";
+import { fleetUrlOf, SimNode, type NodeProcess } from "./sim-node.ts";
+import { calmStore, type StoreTrouble } from "./sim-store.ts";
+import type { Listener } from "./sim-transport.ts";
+import type { Swarm } from "./swarm.ts";
+import { Timeline } from "./timeline.ts";
+
+export const partitionsCount = 64;
+const helloTimeoutMs = 5_000;
+const lossGapMs = 20_000;
+const dumpEveryMs = 5_000;
+const dumpsMax = 12;
+
+/** What a negative control takes out of the product. */
+export interface Controls {
+  readonly guards: HostGuards;
+  readonly overrides: Pick<NodeSetup, "push" | "membership">;
+}
+
+export class World {
+  readonly seed: number;
+  readonly swarm: Swarm;
+  readonly timeline = new Timeline();
+  readonly recorder = new Recorder(this.timeline);
+  readonly store = new MemoryStore();
+  readonly oracle = new Oracle(this.store, partitionsCount);
+  readonly trouble: StoreTrouble = { ...calmStore };
+  readonly network: Network;
+  readonly nodes = new Map<string, SimNode>();
+  /** Machines by host id, registered or not. */
+  readonly hosts = new Map<string, SimHost>();
+  localRatio = 0;
+  /** Earlier states of the table, oldest first. */
+  readonly dumps: { readonly atMs: number; readonly items: readonly Item[] }[] = [];
+  readonly #controls: Controls;
+  readonly #helloDice: Dice;
+  #meta: Meta | undefined;
+  #lostAtMs = -Infinity;
+
+  constructor(seed: number, swarm: Swarm, controls: Controls) {
+    this.seed = seed;
+    this.swarm = swarm;
+    this.#controls = controls;
+    this.network = new Network(this.timeline, Dice.of(seed, "network"), {
+      ...swarm.network,
+      lossRatio: 0,
+      duplicateRatio: 0,
+      lateRatio: 0,
+    });
+    this.#helloDice = Dice.of(seed, "hello");
+  }
+
+  /** The cluster's items, and nodes that are not started yet. */
+  async create(): Promise<void> {
+    const { meta } = await initialiseCluster(
+      this.store,
+      { partitions: partitionsCount, clusterId: "sim" },
+      { clock: { wallMs: () => 1_800_000_000_000 }, random: createRandom("init") },
+    );
+    this.#meta = meta;
+    await ensureView(this.store);
+    for (let index = 0; index < this.swarm.nodesCount; index++) {
+      const slot = `node-${"abcde"[index] ?? index}`;
+      this.nodes.set(slot, this.#createNode(slot));
+    }
+  }
+
+  addHost(id: string, address: string): SimHost {
+    const { timeline, recorder, swarm } = this;
+    const dice = Dice.of(this.seed, `host/${id}`);
+    const host = new SimHost(
+      {
+        timeline,
+        recorder,
+        dice,
+        cluster: "sim",
+        guards: this.#controls.guards,
+        hello: (from, hello) => this.#hello(from, hello),
+      },
+      id,
+      address,
+    );
+    host.commandMs = dice.between(0, swarm.commandMaxMs);
+    this.hosts.set(id, host);
+    return host;
+  }
+
+  /** Processes that run and are not frozen, one a slot, in the order of slots. */
+  livingProcesses(): NodeProcess[] {
+    return [...this.nodes.values()].flatMap(({ living }) => (living === undefined ? [] : [living]));
+  }
+
+  /** Keeps a state of the table to go back to, every few seconds from now on. */
+  keepDumps(): void {
+    this.timeline.after(dumpEveryMs, () => {
+      this.dumps.push({ atMs: this.timeline.nowMs, items: this.store.dump() });
+      if (this.dumps.length > dumpsMax) this.dumps.shift();
+      this.keepDumps();
+    });
+  }
+
+  /** The table is what `items` say; false where the last loss is not mended yet. */
+  loseTable(items: readonly Item[]): boolean {
+    if (this.timeline.nowMs - this.#lostAtMs < lossGapMs) return false;
+    this.#lostAtMs = this.timeline.nowMs;
+    this.store.restore(items);
+    return true;
+  }
+
+  #createNode(slot: string): SimNode {
+    const { timeline, recorder, network, store, trouble, swarm } = this;
+    const dice = (label: string) => Dice.of(this.seed, `${label}/${slot}`);
+    return new SimNode(
+      {
+        timeline,
+        recorder,
+        dice: dice("node"),
+        meta: () => {
+          if (this.#meta === undefined) throw new Error("create() comes first");
+          return this.#meta;
+        },
+        store: {
+          inner: store,
+          timeline,
+          network,
+          trouble,
+          dice: dice("store"),
+          onWritten: (key) => void this.#noteWritten(slot, key),
+        },
+        transport: {
+          network,
+          recorder,
+          dice: dice("transport"),
+          resolve: (origin) => this.#hostAt(origin),
+          localRatio: () => this.localRatio,
+        },
+        peers: {
+          network,
+          resolve: (fleetUrl) => this.#processAt(fleetUrl),
+          onDefect: (error) => recorder.fail("crash", "peer call", stackOf(error)),
+        },
+        pushesPerSecond: swarm.pushesPerSecond,
+        driftRatio: swarm.driftRatio,
+        overrides: this.#controls.overrides,
+      },
+      slot,
+    );
+  }
+
+  async #noteWritten(by: string, key: Key): Promise<void> {
+    await this.oracle.noteWritten(key);
+    this.recorder.observe({ kind: "stored", by, key: `${key.pk}/${key.sk}` });
+    if (key.pk !== keys.view.pk || key.sk !== keys.view.sk) return;
+    const view = await readView(this.store);
+    if (view !== undefined) this.recorder.observe({ kind: "view.stored", by, view });
+  }
+
+  #hostAt(origin: string): Listener | "nothingListens" | "noMachine" {
+    let isMachine = false;
+    for (const host of this.hosts.values()) {
+      if (host.address !== origin) continue;
+      isMachine = true;
+      if (host.isUp) return host;
+    }
+    return isMachine ? "nothingListens" : "noMachine";
+  }
+
+  #processAt(fleetUrl: string): { slot: string; process?: NodeProcess } {
+    for (const { slot, process } of this.nodes.values()) {
+      if (fleetUrlOf(slot) === fleetUrl)
+        return process === undefined ? { slot } : { slot, process };
+    }
+    return { slot: "nowhere" };
+  }
+
+  /** One hello to a random slot, over the network. */
+  #hello(host: SimHost, hello: Hello): Promise<boolean> {
+    const slot = this.#helloDice.pick([...this.nodes.keys()]) ?? "";
+    const { clock } = host;
+    const { recorder, network } = this;
+    return new Promise((resolve) => {
+      const cancel = clock.after(helloTimeoutMs, () => resolve(false));
+      const reply = (isHeard: boolean) =>
+        network.send(slot, host.endpoint, () =>
+          clock.deliver(() => {
+            cancel();
+            resolve(isHeard);
+          }),
+        );
+      const ask = async (process: NodeProcess) => {
+        try {
+          reply((await process.node.hello(hello)) !== "unknownHost");
+        } catch (error) {
+          recorder.fail("crash", "hello", stackOf(error), [process.name, host.id]);
+        }
+      };
+      network.send(host.endpoint, slot, () => {
+        const process = this.nodes.get(slot)?.process;
+        if (process === undefined) reply(false);
+        else process.clock.deliver(() => void ask(process));
+      });
+    });
+  }
+}
