@@ -9,8 +9,6 @@ import type { Timeline } from "../timeline.ts";
 
 /** Shorter than `massSilenceHoldMs`, by more than it takes to see a death. */
 const holdMs = 20_000;
-/** Deaths of one moment that are noticed in different rounds pass the brake one by one. */
-const noticedApartCount = 1;
 
 export class ViewCheck implements Check {
   readonly name = "S10 evictions";
@@ -67,7 +65,7 @@ export class ViewCheck implements Check {
     if (this.#profile !== "massSilence" || mass === undefined) return;
     if (this.#timeline.nowMs - mass.atMs > holdMs) return;
     mass.evicted += slots.length;
-    if (mass.evicted <= mass.limit + noticedApartCount) return;
+    if (mass.evicted <= mass.limit) return;
     const text = `${mass.evicted} members evicted within ${holdMs} ms of their common death (${names} last)`;
     this.#recorder.fail("safety", this.name, text, ["node"]);
   }

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { brake, releasedBrake, type BrakeState } from "./brake.ts";
 
 const holdMs = 25_000;
+const togetherMs = 5_000;
 
 /** Replays rounds `[atMs, silent, marked or gone]` over a view of slots a to `size`. */
 function replay(size: number, rounds: readonly [number, string, string][]): number[] {
@@ -13,7 +14,7 @@ function replay(size: number, rounds: readonly [number, string, string][]): numb
       unmarked: new Set(all.filter((slot) => !gone.includes(slot))),
       memberCount: size - gone.length,
     };
-    const result = brake(state, input, holdMs, atMs);
+    const result = brake(state, input, { holdMs, togetherMs }, atMs);
     state = result.state;
     return result.allowance;
   });
@@ -32,6 +33,38 @@ describe("the brake", () => {
         [24_999, "ab", ""],
       ],
       [0, 0],
+    ],
+    [
+      "holds deaths of one moment that are noticed one after the other",
+      5,
+      [
+        [0, "a", ""],
+        [1_000, "b", "a"],
+        [2_000, "bc", "a"],
+        [26_000, "bc", "a"],
+      ],
+      [1, 0, 0, 1],
+    ],
+    [
+      "lets one go after the other when they are further apart",
+      5,
+      [
+        [0, "a", ""],
+        [1_000, "", "a"],
+        [6_000, "b", "a"],
+      ],
+      [1, 0, 1],
+    ],
+    [
+      "forgets a member that came back by itself",
+      3,
+      [
+        [0, "a", ""],
+        [1_000, "", "a"],
+        [2_000, "", ""],
+        [3_000, "b", ""],
+      ],
+      [1, 0, 0, 1],
     ],
     [
       "lets the first step go after the hold",

@@ -80,7 +80,7 @@ export function judge(
       unmarked: unmarkedSlots(situation),
       memberCount: situation.view.members.length,
     },
-    options.massSilenceHoldMs,
+    { holdMs: options.massSilenceHoldMs, togetherMs: options.silenceMs },
     atMs,
   );
   const suspects = Object.fromEntries(silent.map(({ slot, key }) => [slot, key]));
