@@ -164,7 +164,7 @@ export class TestCluster {
       await Promise.all(
         Array.from({ length: plan.nodes }, (_, index) => cluster.startNode(`node-${index + 1}`)),
       );
-      await cluster.settled(plan.nodes);
+      if (plan.nodes > 0) await cluster.settled(plan.nodes);
       return cluster;
     } catch (error) {
       await cluster.stop();

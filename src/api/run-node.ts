@@ -24,6 +24,7 @@ import { createApiServer } from "./api-server.ts";
 import { connectStore } from "./connect-store.ts";
 import { createFleetServer } from "./fleet-server.ts";
 import { readOptionFile, type RawOptions } from "./raw-options.ts";
+import { readTlsFiles, type TlsMaterial } from "./tls-files.ts";
 
 const connectTimeoutMs = 2_000;
 /** Above the sweep interval, so that a host's connection outlives the time between two sweeps. */
@@ -41,6 +42,7 @@ export async function runNode(
     { file: readOptionFile(raw.configFile), env: raw.env, flags: raw.flags },
     nodeOptionRules,
   );
+  const tls = readTlsFiles(options);
   const log = createLogger(options.logLevel, { slot: options.slot });
   const metrics = createMetrics();
   const stopLag = watchLoopLag(metrics);
@@ -49,7 +51,8 @@ export async function runNode(
   });
   try {
     const meta = await waitForMeta(connected.store, options, log, stopping);
-    return await serve({ options, store: connected.store, meta, log, metrics, version, stopping });
+    const { store } = connected;
+    return await serve({ options, tls, store, meta, log, metrics, version, stopping });
   } catch (error) {
     if (stopping.aborted && error === stopping.reason) return 0;
     throw error;
@@ -61,6 +64,7 @@ export async function runNode(
 
 interface Process {
   readonly options: NodeOptions;
+  readonly tls: TlsMaterial;
   readonly store: Store;
   readonly meta: Meta;
   readonly log: Logger;
@@ -70,7 +74,7 @@ interface Process {
 }
 
 async function serve(process: Process): Promise<number> {
-  const { options, store, meta, log, metrics, version, stopping } = process;
+  const { options, tls, store, meta, log, metrics, version, stopping } = process;
   let node: Node | undefined;
   const current = () => node;
   const fleet = createFleetServer(current, log.child({ component: "fleet" }));
@@ -85,6 +89,7 @@ async function serve(process: Process): Promise<number> {
     socketsMax: options.sockets,
     keepAliveMs,
     connectTimeoutMs: Math.min(options.pushDeadlineMs, connectTimeoutMs),
+    tls,
   });
   try {
     await fleet.listen({ host: options.fleetHost, port: options.fleetPort });

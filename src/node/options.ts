@@ -297,6 +297,24 @@ export const nodeOptions = {
     description: "Host connections kept open; the least recently used closes first.",
     reason: "Bounds memory and open files; a closed connection costs one connect at the next push.",
   },
+  tlsCa: {
+    type: "text",
+    default: "",
+    description: "File with the PEM certificates that https hosts must chain to.",
+    reason: "Empty trusts what Node.js trusts; a fleet usually has an authority of its own.",
+  },
+  tlsCert: {
+    type: "text",
+    default: "",
+    description: "File with this node's PEM certificate, shown to https hosts.",
+    reason: "Hosts that ask for a client certificate refuse pushes of anybody else.",
+  },
+  tlsKey: {
+    type: "text",
+    default: "",
+    description: "File with the PEM key of `tlsCert`.",
+    reason: "Read once at start; restart the node to rotate it.",
+  },
   logLevel: {
     type: "choice",
     default: "info",
@@ -319,6 +337,10 @@ export const nodeOptionRules: readonly OptionRule<typeof nodeOptions>[] = [
     sweepIntervalMs > pushDeadlineMs
       ? undefined
       : `Expected \`sweepInterval\` to be longer than \`pushDeadline\` (${pushDeadlineMs} ms), got ${sweepIntervalMs} ms`,
+  ({ tlsCert, tlsKey }) =>
+    (tlsCert === "") === (tlsKey === "")
+      ? undefined
+      : `Expected \`tlsCert\` and \`tlsKey\` together, got ${tlsCert === "" ? "only `tlsKey`" : "only `tlsCert`"}`,
   (options) =>
     options.allowInsecureBind || [options.apiHost, options.fleetHost].every(isLoopback)
       ? undefined
