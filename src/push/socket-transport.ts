@@ -57,7 +57,7 @@ class PooledTransport implements SocketTransport, ConnectionPool {
   /** Sent at the end of this turn of the event loop. */
   #toSend: HostConnection[] = [];
   readonly #tlsSessions = new ByteLru<Buffer>(tlsSessionsBytesMax);
-  #secureContext: SecureContext | undefined;
+  readonly #secureContext: SecureContext;
   #cancelTick: (() => void) | undefined;
   #cancelIdleTick: (() => void) | undefined;
   #openSockets = 0;
@@ -67,8 +67,9 @@ class PooledTransport implements SocketTransport, ConnectionPool {
   constructor(clock: Clock, options: SocketTransportOptions) {
     this.#clock = clock;
     this.#options = options;
-    // Bad certificates are found here and not with the first push.
-    if (options.tls !== undefined) this.#secureContext = createSecureContext(options.tls);
+    // Bad certificates are found here and not with the first push, whose deadline would also pay for
+    // reading the trusted roots.
+    this.#secureContext = createSecureContext(options.tls);
   }
 
   get socketCount(): number {
@@ -118,7 +119,6 @@ class PooledTransport implements SocketTransport, ConnectionPool {
   // --- ConnectionPool
 
   secureContext(): SecureContext {
-    this.#secureContext ??= createSecureContext();
     return this.#secureContext;
   }
 
