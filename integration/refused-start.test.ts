@@ -3,7 +3,7 @@ import { startEmbeddedStore, type EmbeddedStore } from "../src/store/embedded-st
 import { openStore } from "../src/store/open-store.ts";
 import { keys } from "../src/store/store.ts";
 import { runCoxswain } from "./run-command.ts";
-import { TestNode } from "./test-cluster.ts";
+import { callApi, eventually, TestNode } from "./test-cluster.ts";
 
 describe("a node or init that must not start", () => {
   let store: EmbeddedStore;
@@ -65,6 +65,11 @@ describe("a node or init that must not start", () => {
     const holder = new TestNode("node-1", flags("slots"));
     try {
       await holder.listening();
+      // It listens before it has claimed its slot.
+      await eventually("the holder is a member", 30_000, async () => {
+        const { status } = await callApi(holder.apiUrl, "GET", "/readyz");
+        return status === 200 ? true : undefined;
+      });
       const { code, stderr } = await runCoxswain([
         "node",
         "--slot",
