@@ -3,8 +3,8 @@ import { chaosScenario } from "./scenario.ts";
 
 chaosScenario("a killed node's hosts get their release from the others", async (cluster) => {
   const release = await cluster.publish("node-1");
-  await cluster.kill("node-2");
+  await cluster.kill("node-3");
   await cluster.eventuallyHeld(release, { withinMs: 30_000 });
-  await cluster.settled(["node-1", "node-3"]);
-  await cluster.start("node-2");
+  await cluster.settled(["node-1", "node-2"]);
+  await cluster.start("node-3");
 });

@@ -9,13 +9,13 @@ import { describe, expect, inject, it } from "vitest";
 import { ChaosCluster } from "./harness.ts";
 
 interface ScenarioOptions {
-  /** Longest run, cluster start and check included. Default 3 minutes. */
+  /** Longest run, cluster start and check included. Default 4 minutes. */
   readonly timeoutMs?: number;
   /** Starts a cluster of its own, and leaves none: for what cannot be healed. */
   readonly isDestructive?: boolean;
 }
 
-const timeoutDefaultMs = 180_000;
+const timeoutDefaultMs = 240_000;
 
 export function chaosScenario(
   promise: string,
