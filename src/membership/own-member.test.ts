@@ -146,6 +146,7 @@ describe("beats without progress (R15)", () => {
   it("are counted while hosts are queued, and start again with a push or an empty queue", async () => {
     const store = new MemoryStore();
     const own = await claimed(store);
+    own.intend("run");
     const counts: number[] = [];
     for (const [pushes, queued] of [
       [1, 3],
@@ -161,6 +162,17 @@ describe("beats without progress (R15)", () => {
       counts.push((await stored(store)).stalledBeats);
     }
     expect(counts).toEqual([0, 1, 2, 0, 1, 0, 1]);
+  });
+
+  it("are not counted outside the view, where a member may not push", async () => {
+    const store = new MemoryStore();
+    const own = await claimed(store);
+    own.report({ ...progress, pushes: 1, queued: 3 });
+    for (let beats = 0; beats < 100; beats++) await beatAt(own, store, 1_000);
+    expect((await stored(store)).stalledBeats).toBe(0);
+    own.intend("run");
+    await beatAt(own, store, 1_000);
+    expect((await stored(store)).stalledBeats).toBe(1);
   });
 });
 

@@ -122,7 +122,9 @@ export class OwnMember {
   #nextBeat(atMs: number, options: MembershipOptions): MemberReport {
     const row = this.#row;
     const beat = row.beat + 1;
-    const isStalled = row.queued > 0 && row.pushes === this.#pushesBefore;
+    // Who waits outside the view may not push: no progress there is no fault.
+    const isAtWork = row.intent === "run" && row.queued > 0;
+    const isStalled = isAtWork && row.pushes === this.#pushesBefore;
     this.#pushesBefore = row.pushes;
     const isBroken = atMs - this.#lastWrittenMs > options.silenceMs;
     const flaps = isBroken ? afterBreak(row.flaps, beat) : row.flaps;
