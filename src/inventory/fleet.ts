@@ -12,7 +12,15 @@ import { configNamePattern, digestPattern, limits } from "../protocol/limits.ts"
 import { keys, type Attributes, type Condition, type Item, type Store } from "../store/store.ts";
 import { writeUntilAnswered } from "./answered-write.ts";
 import { pack, unpack } from "./packed-json.ts";
-import { emptyFleet, isInPlace, patchedRules, type Fleet, type Patch, type Rule } from "./rules.ts";
+import {
+  emptyFleet,
+  isForkOf,
+  isInPlace,
+  patchedRules,
+  type Fleet,
+  type Patch,
+  type Rule,
+} from "./rules.ts";
 import { formatSelector, parseSelector } from "./selector.ts";
 
 /** Enough for a burst of writers: of n that try at once, one gets through each round. */
@@ -70,16 +78,22 @@ export class FleetStore {
   }
 
   /**
-   * Writes back rules that the table has lost, with the revision they had; nothing where it has
-   * these or newer ones. Throws STORE_UNKNOWN_OUTCOME and the store's errors.
+   * Writes back rules that the table has lost, with the revision they had. Where the table has others under
+   * that same revision (written after it was rolled back, by who did not know these), these get the
+   * next revision: one number never means two sets of rules for long. Nothing where the table has these
+   * or newer ones. Throws STORE_UNKNOWN_OUTCOME and the store's errors.
    */
   async restore(fleet: Fleet): Promise<void> {
-    const stored = await this.read();
-    if (stored.revision >= fleet.revision) return;
-    const attributes = encodeFleet(fleet.revision, fleet.rules, randomId(this.#random));
+    const item = await this.#store.get(keys.fleet);
+    const stored = this.#decode(item);
+    const isForked = isForkOf(stored, fleet);
+    if (stored.revision >= fleet.revision && !isForked) return;
+    const revision = isForked ? fleet.revision + 1 : fleet.revision;
+    const attributes = encodeFleet(revision, fleet.rules, randomId(this.#random));
+    const conditions = [unchangedSince(stored), ...sameWriter(item)];
     // Refused: somebody else restores too, and the next look shows what came of it.
     await writeUntilAnswered("the rules", () =>
-      this.#store.put({ ...keys.fleet, attributes }, [unchangedSince(stored)]),
+      this.#store.put({ ...keys.fleet, attributes }, conditions),
     );
   }
 
@@ -115,6 +129,11 @@ function unchangedSince({ revision }: Fleet): Condition {
   return revision === 0
     ? { kind: "absent" }
     : { kind: "equal", attribute: "revision", value: revision };
+}
+
+function sameWriter(item: Item | undefined): Condition[] {
+  const writer = item?.attributes["writer"];
+  return typeof writer === "string" ? [{ kind: "equal", attribute: "writer", value: writer }] : [];
 }
 
 function encodeFleet(revision: number, rules: readonly Rule[], writer: string): Attributes {

@@ -6,11 +6,13 @@
  * saves memory (fleets have few distinct sets) and lets `compileFleet` recognise them by identity.
  */
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
+import { isDialled, type HostMode } from "../protocol/host-mode.ts";
 import type { Attributes, Item } from "../store/store.ts";
 import {
   parseAddress,
   parseHostId,
   parseLabels,
+  parseModes,
   parsePins,
   type HostInput,
   type HostRecord,
@@ -25,7 +27,7 @@ export function encodeHost(record: HostRecord): Attributes {
   return {
     revision: record.revision,
     address: record.address,
-    mode: record.mode,
+    mode: record.modes.join(","),
     labels: JSON.stringify(record.labels),
     pins: JSON.stringify(record.pins),
   };
@@ -35,6 +37,7 @@ export function encodeHost(record: HostRecord): Attributes {
 export function isSameHost(record: HostRecord, input: HostInput): boolean {
   return (
     record.address === input.address &&
+    (input.modes === undefined || record.modes.join() === input.modes.join()) &&
     JSON.stringify(record.labels) === JSON.stringify(input.labels) &&
     (input.pins === undefined || JSON.stringify(record.pins) === JSON.stringify(input.pins))
   );
@@ -44,6 +47,7 @@ export function isSameHost(record: HostRecord, input: HostInput): boolean {
 export function createHostDecoder(): (item: Item) => HostRecord {
   const labels = interned(parseLabels);
   const pins = interned(parsePins);
+  const modes = internedModes();
   return (item) => {
     const { revision, address, mode } = item.attributes;
     try {
@@ -51,12 +55,12 @@ export function createHostDecoder(): (item: Item) => HostRecord {
       if (typeof revision !== "number" || !Number.isSafeInteger(revision) || revision < 1) {
         throw new Error("its revision is not a positive integer");
       }
-      if (mode !== "dial") throw new Error(`its mode is ${String(mode)}`);
+      const known = modes(mode);
       return {
         id: parseHostId(item.sk.slice(hostPrefix.length)),
         revision,
-        address: checkedAddress(address),
-        mode,
+        address: address === "" && !isDialled(known) ? "" : checkedAddress(address),
+        modes: known,
         labels: labels(item.attributes["labels"]),
         pins: pins(item.attributes["pins"]),
       };
@@ -74,6 +78,17 @@ function checkedAddress(value: unknown): string {
   const address = parseAddress(value);
   if (address !== value) throw new Error(`its address is not in normal form (${address})`);
   return address;
+}
+
+/** Mode lists are few: each text becomes one shared list. */
+function internedModes(): (text: unknown) => readonly HostMode[] {
+  const known = new Map<string, readonly HostMode[]>();
+  return (text) => {
+    if (typeof text !== "string") throw new Error("its mode is not text");
+    const modes = known.get(text) ?? parseModes(text.split(","));
+    known.set(text, modes);
+    return modes;
+  };
 }
 
 /** Parses JSON text once for each distinct text. */

@@ -91,12 +91,48 @@ describe("addresses", () => {
   });
 });
 
+const parse = (parts: object) => parseHostInput({ id: "h1", ...parts });
+
+describe("modes", () => {
+  it.each<[unknown, string[]]>([
+    ["reverse", ["reverse"]],
+    [["reverse"], ["reverse"]],
+    [
+      ["object", "poll"],
+      ["object", "poll"],
+    ],
+  ])("that need no address do without one: %j", (mode, modes) => {
+    expect(parse({ mode })).toMatchObject({ modes, address: "" });
+    expect(parse({ mode, address: "http://h:1" }).address).toBe("http://h:1");
+  });
+
+  it.each(["dial", "knock", ["reverse", "dial"]].map((mode) => [mode]))(
+    "that a node dials need one: %j",
+    (mode) => {
+      expect(() => parse({ mode })).toThrow("Expected `address` to be an http");
+    },
+  );
+
+  it.each([["dail"], [""], [[]], [["dial", "dial"]], [[["dial"]]], [7], [null], [{}]])(
+    "are one of the known or a list, each once: %j",
+    (mode) => {
+      expect(() => parse({ mode, address: "http://h:1" })).toThrow(
+        "Expected `mode` to be one of dial, reverse, knock, object, poll, or a list of some, each once",
+      );
+    },
+  );
+
+  it("are left open where nothing is said", () => {
+    expect(parse({ address: "http://h:1" }).modes).toBeUndefined();
+  });
+});
+
 describe("host items", () => {
   const record: HostRecord = {
     id: parseHostId("h1"),
     revision: 7,
     address: "http://127.0.0.5:9000",
-    mode: "dial",
+    modes: ["dial"],
     labels: { role: "edge", zone: "a" },
     pins: { "nginx.conf": digest },
   };
@@ -106,7 +142,10 @@ describe("host items", () => {
     ["no revision", { revision: undefined }],
     ["revision as text", { revision: "7" }],
     ["a revision below 1", { revision: 0 }],
-    ["an unknown mode", { mode: "knock" }],
+    ["an unknown mode", { mode: "dail" }],
+    ["a mode twice", { mode: "dial,dial" }],
+    ["no mode", { mode: undefined }],
+    ["no address though it is dialled", { address: "" }],
     ["an address with a path", { address: "http://h/x" }],
     ["an address not in normal form", { address: "http://H:80" }],
     ["labels that are no JSON", { labels: "{" }],

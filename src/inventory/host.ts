@@ -7,6 +7,7 @@
  * was ignored would put a host outside every selector.
  */
 import { CoxswainError } from "../kernel/errors.ts";
+import { hostModes, isDialled, type HostMode } from "../protocol/host-mode.ts";
 import {
   configNamePattern,
   digestPattern,
@@ -19,9 +20,6 @@ declare const brand: unique symbol;
 /** A host id that has passed `parseHostId`. */
 export type HostId = string & { readonly [brand]: "HostId" };
 
-/** How a node reaches the host. Other shapes join this list in their own time. */
-type HostMode = "dial";
-
 export type Labels = Readonly<Record<string, string>>;
 
 /** Exceptions from the rules: config name -> digest. */
@@ -31,9 +29,10 @@ export interface HostRecord {
   readonly id: HostId;
   /** Raised with every change of the record; the last part of the fence. */
   readonly revision: number;
-  /** Origin of the agent: `http://127.0.0.5:9000`, no path. */
+  /** Origin of the agent: `http://127.0.0.5:9000`, no path; empty where no mode of the host needs one. */
   readonly address: string;
-  readonly mode: HostMode;
+  /** Best first, each once, at least one. */
+  readonly modes: readonly HostMode[];
   /** Keys sorted. */
   readonly labels: Labels;
   /** Keys sorted. */
@@ -44,9 +43,12 @@ export interface HostRecord {
 export interface HostInput extends Pick<HostRecord, "id" | "address" | "labels"> {
   /** Undefined: the host keeps the pins it has, so that an import of addresses removes none. */
   readonly pins?: Pins | undefined;
+  /** Undefined: the host keeps its modes; a new one gets `dial`. */
+  readonly modes?: readonly HostMode[] | undefined;
 }
 
-const inputFields = new Set(["id", "address", "labels", "pins"]);
+export const defaultModes: readonly HostMode[] = ["dial"];
+const inputFields = new Set(["id", "address", "labels", "pins", "mode"]);
 
 /** Throws HOST_INVALID (details: field, rule, value). */
 export function parseHostId(value: unknown): HostId {
@@ -62,23 +64,37 @@ export function parseHostId(value: unknown): HostId {
 }
 
 /**
- * A host as people state it: `{id, address, labels?, pins?}`. Where `id` is given (from a path), the
- * body may leave it out and must not contradict it. Throws HOST_INVALID.
+ * A host as people state it: `{id, address, labels?, pins?, mode?}`. Where `id` is given (from a path), the
+ * body may leave it out and must not contradict it. `mode` is one name or a list, best first; without
+ * `dial` and `knock` the address may be left out. Throws HOST_INVALID.
  */
 export function parseHostInput(value: unknown, id?: HostId): HostInput {
   const fields = parseObject("host", value);
   const unknown = Object.keys(fields).find((name) => !inputFields.has(name));
   if (unknown !== undefined) {
-    throw invalid(unknown, "one of the fields id, address, labels, pins", unknown);
+    throw invalid(unknown, "one of the fields id, address, labels, pins, mode", unknown);
   }
   const ownId = id !== undefined && fields["id"] === undefined ? id : parseHostId(fields["id"]);
   if (id !== undefined && ownId !== id) throw invalid("id", `the id of the path (${id})`, ownId);
+  const modes = fields["mode"] === undefined ? undefined : parseModes(fields["mode"]);
+  const address = fields["address"] ?? "";
   return {
     id: ownId,
-    address: parseAddress(fields["address"]),
+    modes,
+    address:
+      address === "" && !isDialled(modes ?? defaultModes) ? "" : parseAddress(fields["address"]),
     labels: parseLabels(fields["labels"] ?? {}),
     pins: fields["pins"] === undefined ? undefined : parsePins(fields["pins"]),
   };
+}
+
+/** One mode or a list of them, best first, each once. Throws HOST_INVALID. */
+export function parseModes(value: unknown): readonly HostMode[] {
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const modes = names.flatMap((name) => hostModes.find((mode) => mode === name) ?? []);
+  const isEachOnce = new Set(modes).size === names.length;
+  if (modes.length > 0 && isEachOnce) return modes;
+  throw invalid("mode", `one of ${hostModes.join(", ")}, or a list of some, each once`, value);
 }
 
 /** An http or https origin in normal form: lower-case host, no default port, no trailing slash. */
@@ -149,7 +165,10 @@ function parseObject(field: string, value: unknown): Record<string, unknown> {
 }
 
 function invalid(field: string, rule: string, value: unknown): CoxswainError {
-  const text = value === undefined ? "nothing" : (JSON.stringify(value) ?? typeof value);
+  // Only the outermost level: what is nested deep enough overflows the stack.
+  const outer = (_key: string, inner: unknown) =>
+    typeof inner === "object" && inner !== null && inner !== value ? "…" : inner;
+  const text = value === undefined ? "nothing" : (JSON.stringify(value, outer) ?? typeof value);
   const shown = text.length > 120 ? `${text.slice(0, 120)}…` : text;
   return new CoxswainError("HOST_INVALID", `Expected \`${field}\` to be ${rule}, got ${shown}`, {
     details: { field, rule, value: shown },

@@ -10,7 +10,7 @@ import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { keys, type Condition, type Item, type Store } from "../store/store.ts";
 import { createHostDecoder, hostPrefix, isSameHost } from "./host-codec.ts";
-import type { HostId, HostInput, HostRecord } from "./host.ts";
+import { defaultModes, type HostId, type HostInput, type HostRecord } from "./host.ts";
 import { headOf, PartitionStore } from "./partition-store.ts";
 
 /** Rounds of read, decide and write before HOST_CHANGED. */
@@ -31,7 +31,13 @@ export interface LoadedPartition {
   /** Sorted by id. */
   readonly hosts: readonly HostRecord[];
   /** Hosts whose item is STORE_CORRUPT: registered, not removed. Keep what is known of them. */
-  readonly damaged: readonly { readonly id: string; readonly error: CoxswainError }[];
+  readonly damaged: readonly DamagedHost[];
+}
+
+export interface DamagedHost {
+  readonly id: string;
+  /** STORE_CORRUPT. */
+  readonly error: CoxswainError;
 }
 
 export interface HostPorts {
@@ -65,10 +71,10 @@ export class HostStore {
    */
   put(input: HostInput, onExisting: OnExisting = "update"): Promise<PutResult> {
     return this.#change(input.id, (seen) => {
-      if (seen === undefined) return { ...input, pins: input.pins ?? {} };
+      if (seen === undefined) return input;
       if (isSameHost(seen, input)) return undefined;
       if (onExisting === "refuse") throw hostExists(input.id);
-      return { ...input, pins: input.pins ?? seen.pins };
+      return mergedInput(seen, input);
     });
   }
 
@@ -88,7 +94,7 @@ export class HostStore {
       const pins = Object.fromEntries(
         entries.toSorted(([left], [right]) => (left < right ? -1 : 1)),
       );
-      const input = { id, address: seen.address, labels: seen.labels, pins };
+      const input = { ...seen, pins };
       return isSameHost(seen, input) ? undefined : input;
     });
     return record;
@@ -122,7 +128,7 @@ export class HostStore {
     const revision = head ?? (await this.partitions.head(partition));
     if (revision === 0) return { revision, hosts: [], damaged: [] };
     const hosts: HostRecord[] = [];
-    const damaged: { id: string; error: CoxswainError }[] = [];
+    const damaged: DamagedHost[] = [];
     for (const item of await this.partitions.items(partition)) {
       try {
         hosts.push(this.#decode(item));
@@ -135,14 +141,33 @@ export class HostStore {
     return { revision, hosts, damaged };
   }
 
+  /**
+   * The heads that are no longer what the caller knows, strongly read. Without `isStrong` only those
+   * are that an eventually consistent read, at half the price, finds to differ: a change may then be
+   * seen one look later, and is never imagined.
+   */
+  async movedHeads(
+    known: ReadonlyMap<number, number>,
+    { isStrong }: { readonly isStrong: boolean },
+  ): Promise<Map<number, number>> {
+    const differing = (heads: ReadonlyMap<number, number>) =>
+      new Map([...heads].filter(([partition, head]) => head !== known.get(partition)));
+    if (isStrong) return differing(await this.heads(known.keys()));
+    const glimpsed = differing(await this.heads(known.keys(), { isEventual: true }));
+    return glimpsed.size === 0 ? glimpsed : differing(await this.heads(glimpsed.keys()));
+  }
+
   /** The heads of partitions; 0 where nothing was ever written. */
-  async heads(partitions: Iterable<number>): Promise<Map<number, number>> {
+  async heads(
+    partitions: Iterable<number>,
+    consistency = { isEventual: false },
+  ): Promise<Map<number, number>> {
     const numbers = [...new Set(partitions)];
     const bySk = new Map(numbers.map((partition) => [keys.head(partition).pk, partition]));
     const heads = new Map(numbers.map((partition) => [partition, 0]));
     for (let start = 0; start < numbers.length; start += headsPerReadMax) {
       const chunk = numbers.slice(start, start + headsPerReadMax);
-      for (const item of await this.#store.getMany(chunk.map(keys.head))) {
+      for (const item of await this.#store.getMany(chunk.map(keys.head), consistency)) {
         const partition = bySk.get(item.pk);
         if (partition !== undefined) heads.set(partition, headOf(item));
       }
@@ -179,8 +204,13 @@ export class HostStore {
 }
 
 export function recordOf(input: HostInput, revision: number): HostRecord {
-  const { id, address, labels, pins = {} } = input;
-  return { id, revision, address, mode: "dial", labels, pins };
+  const { id, address, labels, pins = {}, modes = defaultModes } = input;
+  return { id, revision, address, modes, labels, pins };
+}
+
+/** What `input` leaves open stays as it was. */
+export function mergedInput(seen: HostRecord, input: HostInput): HostInput {
+  return { ...input, pins: input.pins ?? seen.pins, modes: input.modes ?? seen.modes };
 }
 
 export function hostExists(id: HostId): CoxswainError {

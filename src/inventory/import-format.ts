@@ -3,8 +3,8 @@
  * line number.
  *
  * CSV and JSON lines are read as a stream, so that a file may be larger than memory; YAML is one
- * document and bounded. CSV has a header row: `id`, `address`, and labels as columns `label.role` or
- * in one column `labels` (`role=edge;zone=a`); empty cells mean no label. An id or an address that
+ * document and bounded. CSV has a header row: `id`, `address`, `mode` (`reverse;dial`), and labels as columns
+ * `label.role` or in one column `labels` (`role=edge;zone=a`); empty cells mean none. An id or an address that
  * appears twice in one file is an error that names both lines. What breaks the structure of the file
  * (an open quote, bad YAML) ends it with an error: nothing after it can be trusted.
  */
@@ -29,7 +29,9 @@ type RawLine = { readonly line: number } & (
 /** One host with all its labels and pins takes less than half of this. */
 const lineBytesMax = 64 * 1024;
 const yamlBytesMax = limits.importBodyBytesMax;
-const fixedColumns = new Set(["id", "address", "labels"]);
+/** Of a file that is refused whole; one mistake makes many. */
+const yamlErrorsMax = 100;
+const fixedColumns = new Set(["id", "address", "labels", "mode"]);
 const labelColumn = "label.";
 
 /** By the file's ending, otherwise by its first characters. Throws IMPORT_FAILED where neither tells. */
@@ -62,7 +64,7 @@ export async function* parseHosts(
       if ("error" in raw) throw raw.error;
       const input = parseHostInput(raw.value);
       checkOnce("id", input.id, line, ids);
-      checkOnce("address", input.address, line, addresses);
+      if (input.address !== "") checkOnce("address", input.address, line, addresses);
       yield { line, input };
     } catch (error) {
       if (!(error instanceof CoxswainError)) throw error;
@@ -214,7 +216,7 @@ function settled(
 }
 
 function headerError(header: readonly string[]): CoxswainError | undefined {
-  const rule = "a header row with the columns id, address, and labels or label.NAME";
+  const rule = "a header row with the columns id, address, and mode, labels or label.NAME";
   const unknown = header.find(
     (column) => !fixedColumns.has(column) && !column.startsWith(labelColumn),
   );
@@ -246,8 +248,12 @@ function csvHost(
     if (labels.has(key)) return { error: invalid("each label once", JSON.stringify(key)) };
     labels.set(key, pair.slice(at + 1).trim());
   }
+  const modes = cell("mode")
+    .split(";")
+    .map((text) => text.trim())
+    .filter((text) => text !== "");
   const value = { id: cell("id"), address: cell("address"), labels: Object.fromEntries(labels) };
-  return { value };
+  return { value: modes.length === 0 ? value : { ...value, mode: modes } };
 }
 
 async function* readYaml(chunks: Chunks): AsyncGenerator<RawLine> {
@@ -263,10 +269,14 @@ async function* readYaml(chunks: Chunks): AsyncGenerator<RawLine> {
     }
   }
   const lines = new LineCounter();
-  const document = parseDocument(text.replace(/^\uFEFF/, ""), { lineCounter: lines });
+  // Pretty errors quote the file anew for each of them: minutes for a file of nothing else.
+  const document = parseDocument(text.replace(/^\uFEFF/, ""), {
+    lineCounter: lines,
+    prettyErrors: false,
+  });
   const lineAt = (offset: number | undefined) => lines.linePos(offset ?? 0).line || 1;
   if (document.errors.length > 0) {
-    for (const error of document.errors) {
+    for (const error of document.errors.slice(0, yamlErrorsMax)) {
       yield { line: lineAt(error.pos[0]), error: invalid("well-formed YAML", error.message) };
     }
     return;

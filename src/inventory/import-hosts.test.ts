@@ -241,3 +241,36 @@ describe("an import", () => {
     }
   });
 });
+
+const callsOf = async (run: (hosts: HostStore) => Promise<unknown>) => {
+  const { hosts, store } = create(4);
+  const calls: Partial<Record<StoreCall, number>> = {};
+  store.faults = {
+    before: (call) => {
+      calls[call] = (calls[call] ?? 0) + 1;
+    },
+  };
+  await run(hosts);
+  return calls;
+};
+
+describe("what an import asks of the store", () => {
+  it("is one read for all partitions that were never used, and two counts a partition", async () => {
+    const calls = await callsOf((hosts) => importHosts(hosts, lines(8), update));
+    expect(calls).toEqual({ getMany: 1, increment: 8, put: 8 });
+  });
+
+  it("is one read more for each partition that has hosts", async () => {
+    const calls = await callsOf(async (hosts) => {
+      await importHosts(hosts, lines(2), update);
+      await importHosts(hosts, lines(8), update);
+    });
+    expect(calls).toEqual({ getMany: 2, query: 2, increment: 12, put: 8 });
+  });
+
+  it("goes on partition by partition where that read fails", async () => {
+    const { hosts, store } = create(2);
+    store.faults = failCalls((call) => call === "getMany", 1);
+    expect(words(await importHosts(hosts, lines(4), update))).toEqual(Array(4).fill("created"));
+  });
+});

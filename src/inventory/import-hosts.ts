@@ -13,6 +13,7 @@ import { isSameHost } from "./host-codec.ts";
 import type { HostInput, HostRecord } from "./host.ts";
 import {
   hostExists,
+  mergedInput,
   recordOf,
   type HostStore,
   type LoadedPartition,
@@ -66,8 +67,17 @@ export async function importHosts(
     ...Map.groupBy(firstById.values(), ({ input }) => hosts.partitionOf(input.id)),
   ].toSorted(([left], [right]) => left - right);
   const outcomes = new Map<string, ImportOutcome>();
+  const heads = await headsOf(
+    hosts,
+    groups.map(([partition]) => partition),
+  );
   await forEachBounded(groups, partitionsAtOnceMax, async ([partition, group]) => {
-    for (const outcome of await importGroup(hosts, partition, group, options)) {
+    for (const outcome of await importGroup(
+      hosts,
+      [partition, heads?.get(partition)],
+      group,
+      options,
+    )) {
       outcomes.set(outcome.id, outcome);
     }
   });
@@ -79,14 +89,31 @@ export async function importHosts(
   });
 }
 
+/**
+ * One read for a hundred partitions: those that never had a host need no other. What is written later
+ * is bound to what was seen, so a host that appears in between is noticed by its own write. Undefined
+ * where the store does not answer: each partition then says so for its own lines.
+ */
+async function headsOf(
+  hosts: HostStore,
+  partitions: readonly number[],
+): Promise<Map<number, number> | undefined> {
+  try {
+    return await hosts.heads(partitions);
+  } catch (error) {
+    if (!(error instanceof CoxswainError)) throw error;
+    return undefined;
+  }
+}
+
 async function importGroup(
   hosts: HostStore,
-  partition: number,
+  [partition, head]: readonly [partition: number, head: number | undefined],
   group: readonly ImportRequestLine[],
   options: ImportOptions,
 ): Promise<ImportOutcome[]> {
   try {
-    const loaded = await hosts.load(partition);
+    const loaded = await hosts.load(partition, head);
     const planned = planGroup(hosts, partition, loaded, group, options);
     if (options.isDryRun) return planned.map(plannedOutcome);
     return await carryOut(hosts, partition, planned, options);
@@ -125,7 +152,7 @@ function planGroup(
 function planExisting(seen: HostRecord, input: HostInput, onExisting: OnExisting): Plan {
   if (isSameHost(seen, input)) return { kind: "unchanged", revision: seen.revision };
   if (onExisting === "refuse") return { kind: "refused", error: hostExists(input.id) };
-  return { kind: "write", seen, input: { ...input, pins: input.pins ?? seen.pins } };
+  return { kind: "write", seen, input: mergedInput(seen, input) };
 }
 
 async function carryOut(

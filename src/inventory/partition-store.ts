@@ -65,25 +65,32 @@ export class PartitionStore {
   }
 
   /**
-   * Writes back records that the table has lost, each IF it has none or an older one, then moves the
-   * head above `revision`, so that owners read what else was written meanwhile.
+   * Writes a record back IF the table has none of its id or an older one. Throws
+   * STORE_UNKNOWN_OUTCOME.
    */
-  async restore(
-    partition: number,
-    revision: number,
-    records: readonly HostRecord[],
-  ): Promise<void> {
-    for (const record of records) {
-      await writeUntilAnswered(`host ${record.id}`, () =>
-        this.#store.put({ ...keys.host(partition, record.id), attributes: encodeHost(record) }, [
-          { kind: "below", attribute: "revision", value: record.revision },
-        ]),
-      );
-    }
-    const next = revision + 1;
+  async restore(partition: number, record: HostRecord): Promise<void> {
+    await writeUntilAnswered(`host ${record.id}`, () =>
+      this.#store.put({ ...keys.host(partition, record.id), attributes: encodeHost(record) }, [
+        { kind: "below", attribute: "revision", value: record.revision },
+      ]),
+    );
+  }
+
+  /** Writes `record` with the number `revision` IF the table's still has the one of `record`. */
+  async renumber(partition: number, record: HostRecord, revision: number): Promise<void> {
+    const key = keys.host(partition, record.id);
+    await writeUntilAnswered(`host ${record.id}`, () =>
+      this.#store.put({ ...key, attributes: encodeHost({ ...record, revision }) }, [
+        { kind: "equal", attribute: "revision", value: record.revision },
+      ]),
+    );
+  }
+
+  /** Moves the head to `revision` at least. Throws STORE_UNKNOWN_OUTCOME. */
+  async restoreHead(partition: number, revision: number): Promise<void> {
     await writeUntilAnswered(`the head of partition ${partition}`, () =>
-      this.#store.update(keys.head(partition), { set: { revision: next } }, [
-        { kind: "below", attribute: "revision", value: next },
+      this.#store.update(keys.head(partition), { set: { revision } }, [
+        { kind: "below", attribute: "revision", value: revision },
       ]),
     );
   }

@@ -29,6 +29,16 @@ export interface Fleet {
 
 export const emptyFleet: Fleet = { revision: 0, rules: [] };
 
+/**
+ * True where two sets of rules carry one revision. The store never lets that happen; a table that was
+ * rolled back and then written to can. Rules are sorted, and an identity never gets other contents.
+ */
+export function isForkOf(left: Fleet, right: Fleet): boolean {
+  if (left === right || left.revision !== right.revision) return false;
+  const textOf = ({ rules }: Fleet) => rules.map(identity).join(" ");
+  return textOf(left) !== textOf(right);
+}
+
 /** What one rollout does to the rules. */
 export interface Patch {
   readonly config: string;

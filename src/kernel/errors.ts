@@ -90,6 +90,8 @@ export const errorRegistry = {
   DEMO_FAILED: row(500, 70, "Read the logs in the folder that the demo kept."),
   INPUT_UNREADABLE: row(400, 66, "Check the path and the rights of the file."),
   USAGE_INVALID: row(400, 64, "`coxswain <command> --help` shows the arguments and examples."),
+  OBJECTS_UNAVAILABLE: row(503, 75, "Check that the object store is reachable: `objects`.", true),
+  OBJECTS_DENIED: row(500, 77, "Give the process the rights on the bucket: docs/operations.md."),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorRegistry;

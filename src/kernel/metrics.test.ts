@@ -33,6 +33,7 @@ test("no label can grow with the fleet", async () => {
     "lane",
     "direction",
     "call",
+    "kind",
     "route",
     "status",
   ]);

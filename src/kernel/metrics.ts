@@ -76,6 +76,10 @@ export function createMetrics(registry: Registry = new Registry()) {
     ),
     partitionsOwned: gauge("partitions_owned", "Partitions this node serves."),
     hostsOwned: gauge("hosts_owned", "Hosts this node serves."),
+    hostsDamaged: gauge(
+      "hosts_damaged",
+      "Owned hosts whose record cannot be read; they keep what they had. Bad: above 0.",
+    ),
     hostsByReachability: gauge("hosts_reachability", "Owned hosts by reachability.", [
       "reachability",
     ]),
@@ -88,6 +92,14 @@ export function createMetrics(registry: Registry = new Registry()) {
       "From learning of a change to the host's acknowledgement.",
     ),
     pushesInFlight: gauge("pushes_in_flight", "Pushes under way."),
+    pushInFlightLimit: gauge(
+      "push_in_flight_limit",
+      "Places in flight as the pace has adapted them. Bad: far below --in-flight for minutes.",
+    ),
+    pushRateLimit: gauge(
+      "push_rate_limit",
+      "Pushes per second as the pace has adapted them. Bad: below --pushes-per-second for minutes.",
+    ),
     pushQueueLength: gauge("push_queue_length", "Hosts waiting, by lane.", ["lane"]),
     pushSockets: gauge("push_sockets", "Host connections held open."),
     driftTotal: counter(
@@ -98,11 +110,21 @@ export function createMetrics(registry: Registry = new Registry()) {
       "stale_fence_total",
       "Pushes a host refused as going back (409). Bad: a steady rate.",
     ),
+    knocksTotal: counter(
+      "knocks_total",
+      "Knocks by what became of them. Bad: a rate of forged or overBudget ones is somebody's attack.",
+      ["outcome"],
+    ),
     hintsTotal: counter("hints_total", "Hints by direction and outcome.", ["direction", "outcome"]),
     storeSeconds: seconds("store_seconds", "Store calls by operation and outcome.", [
       "call",
       "outcome",
     ]),
+    storeUnitsTotal: counter(
+      "store_units_total",
+      "Capacity units the store says it charged, by operation and kind of item: read units of get, getMany and query, write units of the rest.",
+      ["call", "kind"],
+    ),
     loopLagSeconds: gauge(
       "loop_lag_seconds",
       "Largest event-loop delay of the last second. Bad: above 0.1.",

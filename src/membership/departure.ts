@@ -1,5 +1,5 @@
 /**
- * The last writes of a process that ends: out of the view for good, or away for a restart.
+ * The last writes of a process that ends: out of the view for good, never really in, or away for a restart.
  *
  * They are made after the loops have ended and have nothing but their deadline. Where they fail, the
  * others find the member silent: a crash is the slow form of both.
@@ -7,8 +7,9 @@
 import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
-import type { Store } from "../store/store.ts";
+import { keys, type Store } from "../store/store.ts";
 import { boundStore } from "./bounded-store.ts";
+import { decodeMember } from "./member.ts";
 import type { Observer } from "./observer.ts";
 import type { MembershipOptions } from "./options.ts";
 import type { OwnMember } from "./own-member.ts";
@@ -35,6 +36,31 @@ export async function leaveForGood(
   } catch (error) {
     if (!isCoxswainError(error)) throw error;
     log.warn({ err: error }, "left without telling the store");
+  }
+}
+
+/**
+ * Takes back what a process that ends while it joins has written: others would wait for its beats, and
+ * may have let it in already. An own registration without an answer is found by its holder.
+ */
+export async function withdraw(
+  { store, clock, log }: DeparturePorts,
+  own: OwnMember,
+  observer: Observer | undefined,
+  options: MembershipOptions,
+): Promise<void> {
+  const last = boundStore(store, clock, options.storeTimeoutMs);
+  try {
+    const item = await last.get(keys.member(own.row.slot));
+    const stored = item === undefined ? undefined : decodeMember(item);
+    if (stored?.holder !== own.row.holder) return;
+    own.claimed(stored, clock.monotonicMs());
+    await observer?.dropSelf(last);
+    await own.remove(last);
+    log.info({}, "stopped while joining");
+  } catch (error) {
+    if (!isCoxswainError(error)) throw error;
+    log.warn({ err: error }, "stopped while joining without telling the store");
   }
 }
 

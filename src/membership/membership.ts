@@ -19,9 +19,9 @@ import { emptyView } from "../ring/view.ts";
 import type { Store } from "../store/store.ts";
 import { boundStore, unlessAborted } from "./bounded-store.ts";
 import { claimSlot, persist, type Probe } from "./claim.ts";
-import { leaveForGood, leaveForRestart } from "./departure.ts";
+import { leaveForGood, leaveForRestart, withdraw } from "./departure.ts";
 import { evictSlot, type EvictOutcome } from "./eviction-command.ts";
-import type { MemberIdentity, MemberProgress, Restored } from "./member.ts";
+import type { MemberIdentity, MemberProgress, MembershipStore, Restored } from "./member.ts";
 import { Observer } from "./observer.ts";
 import type { MembershipOptions } from "./options.ts";
 import { OwnMember, type BeatOutcome } from "./own-member.ts";
@@ -45,7 +45,8 @@ export interface MembershipPorts {
 export interface Membership {
   /**
    * Claims the slot and resolves after the first round. Waits for the store and for the view item
-   * as long as it takes. Throws MEMBER_SLOT_TAKEN, the signal's reason, or NODE_STOPPED.
+   * as long as it takes. Throws MEMBER_SLOT_TAKEN, the signal's reason, or NODE_STOPPED, and then has
+   * taken back what it wrote. Where another process takes the slot meanwhile, the snapshot says so.
    */
   start(signal: AbortSignal): Promise<void>;
   snapshot(): MembershipSnapshot;
@@ -95,6 +96,7 @@ class MembershipService implements Membership {
   readonly #roundPacer: Pacer;
   readonly #leavePacer: Pacer;
   #observer: Observer | undefined;
+  #hasClaimed = false;
   #loops: Promise<unknown> = Promise.resolve();
   #snapshot: MembershipSnapshot;
   #end: "replaced" | "left" | undefined;
@@ -116,7 +118,7 @@ class MembershipService implements Membership {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { clock, log, store } = this.#ports;
+    const { clock, store } = this.#ports;
     const own = this.#stopping.signal;
     const onAbort = () => this.#stopping.abort(signal.reason);
     if (signal.aborted) onAbort();
@@ -125,29 +127,45 @@ class MembershipService implements Membership {
       once: true,
     });
     const bounded = boundStore(store, clock, this.#options.storeTimeoutMs, own);
-    const ports = { ...this.#ports, store: bounded };
+    try {
+      await this.#join(bounded, own);
+    } catch (error) {
+      // Another process has the slot: that is in the snapshot, and no failure of this start.
+      if (this.#end === "replaced") return;
+      this.#stopping.abort(error);
+      await this.#loops;
+      if (this.#hasClaimed) await withdraw(this.#ports, this.#own, this.#observer, this.#options);
+      throw error;
+    }
+  }
+
+  async #join(store: MembershipStore, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#ports;
+    const ports = { ...this.#ports, store };
     let isMissingLogged = false;
-    const view = await persist(ports, this.#options, own, async () => {
-      const found = await readView(bounded);
+    const view = await persist(ports, this.#options, signal, async () => {
+      const found = await readView(store);
       if (found === undefined && !isMissingLogged) {
         log.warn({}, "no view in the store: waiting for `coxswain init`");
         isMissingLogged = true;
       }
       return found;
     });
-    const claimed = await claimSlot(ports, this.#own.row, view, this.#options, own);
+    this.#hasClaimed = true;
+    const claimed = await claimSlot(ports, this.#own.row, view, this.#options, signal);
     this.#own.claimed(claimed, clock.monotonicMs());
-    this.#observer = new Observer(ports, this.#own, view, this.#options, {
+    const observer = new Observer(ports, this.#own, view, this.#options, {
       onSuspicion: () => this.#beatNow(),
       onViewWon: () => this.#hint(),
       onWitness: () => this.#roundPacer.poke(),
     });
+    this.#observer = observer;
     log.info({ incarnation: claimed.incarnation }, "slot claimed");
     this.#tick();
-    const beats = this.#beatLoop(this.#observer, bounded);
+    const beats = this.#beatLoop(observer, store);
     this.#loops = beats;
-    await this.#round(this.#observer);
-    this.#loops = Promise.all([beats, this.#roundLoop(this.#observer)]);
+    await this.#round(observer);
+    this.#loops = Promise.all([beats, this.#roundLoop(observer)]);
   }
 
   snapshot(): MembershipSnapshot {

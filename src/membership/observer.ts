@@ -41,6 +41,9 @@ import type { Situation } from "./situation.ts";
 import { noLoss, planRaise, type LossState } from "./view-recovery.ts";
 import { proposeView, readView } from "./view-store.ts";
 
+/** A generation is raised once a loss of the table; no cluster loses it this often unnoticed. */
+const hostGenerationLeadMax = 1_000;
+
 export interface ObserverPorts {
   readonly store: MembershipStore;
   readonly clock: Clock;
@@ -114,8 +117,12 @@ export class Observer {
     return this.#loss.reads > 0;
   }
 
-  /** A host has stored a fence of this generation. */
+  /**
+   * A host says that it has stored a fence of this generation. Far ahead it is not believed: the next
+   * raise would go above it, and one host could use up all generations that there are.
+   */
   sawGeneration(generation: number): void {
+    if (generation > this.view.generation + hostGenerationLeadMax) return;
     this.#hostGeneration = Math.max(this.#hostGeneration, generation);
   }
 

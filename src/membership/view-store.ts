@@ -17,8 +17,15 @@ export type ProposalOutcome =
   | { readonly kind: "unknown"; readonly cause: Error };
 
 const itemSchema = z.object({
-  generation: z.int().min(1),
-  version: z.int().min(0),
+  // Both fit into one number (inventory/checkpoints.ts).
+  generation: z
+    .int()
+    .min(1)
+    .max(2 ** 21 - 1),
+  version: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
   members: z.string(),
   writer: z.string(),
   fleetRevisionMin: z.int().min(0).optional(),

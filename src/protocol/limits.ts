@@ -7,6 +7,8 @@ export const limits = {
   contentBytesMax: 1024 * 1024,
   /** Operational state a host returns in a reply, as JSON. */
   stateBytesMax: 16 * 1024,
+  /** Objects and lists within each other in that state, itself counted. */
+  stateDepthMax: 32,
   /** Configs on one host. */
   configsPerHostMax: 64,
   /** Labels on one host. */
@@ -38,6 +40,8 @@ export const limits = {
   importHostsMax: 10_000,
   importBodyBytesMax: 8 * 1024 * 1024,
   pageHostsMax: 1_000,
+  /** One knock: a datagram that no network splits. */
+  knockBytesMax: 256,
 } as const;
 
 /** Host ids, slots and label values: letters, digits, `.`, `_`, `-`, not at the ends. */

@@ -58,7 +58,7 @@ async function untilActive(
 
 async function describe(connection: DynamodbConnection): Promise<TableDescription | undefined> {
   const command = new DescribeTableCommand({ TableName: connection.target.table });
-  const answer = await connection.run("describeTable", (client, options) =>
+  const answer = await connection.run("describeTable", "table", (client, options) =>
     client.send(command, options),
   );
   if (answer.kind === "answer") return answer.value.Table;
@@ -81,7 +81,7 @@ async function create(connection: DynamodbConnection): Promise<boolean> {
       { AttributeName: "sk", KeyType: "RANGE" },
     ],
   });
-  const answer = await connection.run("createTable", (client, options) =>
+  const answer = await connection.run("createTable", "table", (client, options) =>
     client.send(command, options),
   );
   if (answer.kind === "answer") return true;

@@ -9,14 +9,19 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { systemClock, type Clock } from "../kernel/clock.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import { classifyFailure, type StoreFailure, type StoreTarget } from "./dynamodb-errors.ts";
+import type { ItemKind } from "./item-kind.ts";
 import type { StoreCall } from "./store.ts";
 
-/** Told of every request: `outcome` is ok, refused, unknown or an error code. */
+/**
+ * Told of every request: `outcome` is ok, refused, unknown or an error code; `capacityUnits` are what
+ * the store says it charges (read units of reads, write units of writes); `kind` is what was asked for.
+ */
 export type StoreObserver = (
   call: StoreCall | "describeTable" | "createTable",
   outcome: string,
   seconds: number,
   capacityUnits: number,
+  kind: ItemKind,
 ) => void;
 
 /** Where the table is and how long a call may take. */
@@ -80,13 +85,13 @@ export class DynamodbConnection {
   /** Makes one request; never throws. */
   async run<T extends object>(
     call: Parameters<StoreObserver>[0],
+    kind: ItemKind,
     request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
   ): Promise<Answer<T>> {
     const startMs = this.#clock.monotonicMs();
     const answer = await this.#attempt(request);
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
-    const capacityUnits = answer.kind === "answer" ? capacityOf(answer.value) : 0;
-    this.#onCall?.(call, outcomeOf(answer), seconds, capacityUnits);
+    this.#onCall?.(call, outcomeOf(answer), seconds, unitsOf(answer), kind);
     return answer;
   }
 
@@ -137,6 +142,14 @@ function checkOptions(table: string, requestTimeoutMs: number, connectTimeoutMs:
 function outcomeOf(answer: Answer<unknown>): string {
   if (answer.kind === "answer") return "ok";
   return answer.kind === "notWritten" ? answer.error.code : answer.kind;
+}
+
+/** A refused write is charged like one that is carried out, but its answer does not say how much. */
+const refusedUnits = 1;
+
+function unitsOf(answer: Answer<object>): number {
+  if (answer.kind === "answer") return capacityOf(answer.value);
+  return answer.kind === "refused" ? refusedUnits : 0;
 }
 
 /** Answers about items say what they cost, one sum a table; answers about tables do not. */

@@ -14,19 +14,19 @@ export function encodeKey({ pk, sk }: Key): WireItem {
 }
 
 export function encodeItem(item: Item): WireItem {
-  const wire = encodeKey(item);
-  for (const [name, value] of Object.entries(item.attributes)) wire[name] = encodeValue(value);
-  return wire;
+  const attributes = Object.entries(item.attributes);
+  // Not by assignment, which would take an attribute called __proto__ for something else.
+  const wire = attributes.map(([name, value]) => [name, encodeValue(value)] as const);
+  return { ...Object.fromEntries(wire), ...encodeKey(item) };
 }
 
 /** Throws STORE_CORRUPT for an item that this program cannot have written. */
 export function decodeItem(wire: WireItem): Item {
   const { pk: pkWire, sk: skWire, ...rest } = wire;
   const key = { pk: pkWire?.S ?? "", sk: skWire?.S ?? "" };
-  const attributes: Record<string, Attribute> = {};
-  for (const [name, value] of Object.entries(rest)) {
-    attributes[name] = decodeValue(key, name, value);
-  }
+  const attributes = Object.fromEntries(
+    Object.entries(rest).map(([name, value]) => [name, decodeValue(key, name, value)]),
+  );
   return { ...key, attributes };
 }
 
@@ -113,7 +113,7 @@ function encodeValue(value: Attribute): AttributeValue {
 
 function decodeValue(key: Key, name: string, value: AttributeValue): Attribute {
   if (value.S !== undefined) return value.S;
-  if (value.N !== undefined) return Number(value.N);
+  if (value.N !== undefined && Number.isFinite(Number(value.N))) return Number(value.N);
   if (value.B !== undefined) return value.B;
   throw new CoxswainError(
     "STORE_CORRUPT",

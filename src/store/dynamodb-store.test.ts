@@ -1,5 +1,6 @@
 import { createServer } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
+import { keys } from "./store.ts";
 import { answer, failure, listen, open, serve, undoAll } from "./test-server.ts";
 
 const key = { pk: "test", sk: "item" };
@@ -61,8 +62,8 @@ test("an item of a shape this program does not write is STORE_CORRUPT", async ()
   });
 });
 
-test("every request is reported with its outcome, time and capacity, and made once", async () => {
-  const reports: [string, string, number][] = [];
+test("every request is reported with its outcome, time, capacity and kind, and made once", async () => {
+  const reports: [string, string, number, string][] = [];
   const seconds: number[] = [];
   const endpoint = await serve((request, response, body) => {
     const target = String(request.headers["x-amz-target"]);
@@ -75,23 +76,25 @@ test("every request is reported with its outcome, time and capacity, and made on
     } else answer(200, { ConsumedCapacity: { CapacityUnits: 1.5 } })(request, response, body);
   });
   const store = open(endpoint, {
-    onCall: (call, outcome, took, capacityUnits) => {
-      reports.push([call, outcome, capacityUnits]);
+    onCall: (call, outcome, took, capacityUnits, kind) => {
+      reports.push([call, outcome, capacityUnits, kind]);
       seconds.push(took);
     },
   });
-  await store.get(key);
-  await store.getMany([key]);
+  await store.get(keys.view);
+  await store.getMany([keys.head(1)]);
+  await store.query(keys.head(1).pk, { prefix: "host#", limit: 1 });
   await store.put(item);
-  await store.delete(key);
+  await store.delete(keys.member("a"));
   await store.close();
   await expect(store.get(key)).rejects.toThrow("The store has been closed");
   expect(reports).toEqual([
-    ["get", "ok", 1.5],
-    ["getMany", "ok", 2],
-    ["put", "unknown", 0],
-    ["delete", "refused", 0],
-    ["get", "STORE_UNAVAILABLE", 0],
+    ["get", "ok", 1.5, "view"],
+    ["getMany", "ok", 2, "head"],
+    ["query", "ok", 1.5, "host"],
+    ["put", "unknown", 0, "other"],
+    ["delete", "refused", 1, "member"],
+    ["get", "STORE_UNAVAILABLE", 0, "other"],
   ]);
   expect(seconds.every((took) => took >= 0 && took < 5)).toBe(true);
 });

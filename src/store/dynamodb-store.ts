@@ -36,6 +36,7 @@ import {
   compareBytes,
   itemTooLarge,
 } from "./item.ts";
+import { itemKindOf, type ItemKind } from "./item-kind.ts";
 import type { Attributes, Condition, Item, Key, Page, Store, WriteOutcome } from "./store.ts";
 
 /** Requests in a row that read nothing; each other one reads a key at least, so 100 keys bound it. */
@@ -66,20 +67,22 @@ export class DynamodbStore implements Store {
       ReturnConsumedCapacity: "TOTAL",
     } as const;
     const { Item: wire } = this.#answerOf(
-      await this.#connection.run("get", (client, options) =>
+      await this.#connection.run("get", itemKindOf(key), (client, options) =>
         client.send(new GetItemCommand(input), options),
       ),
     );
     return wire === undefined ? undefined : decodeItem(wire);
   }
 
-  async getMany(keys: readonly Key[]): Promise<Item[]> {
+  async getMany(keys: readonly Key[], { isEventual } = { isEventual: false }): Promise<Item[]> {
     checkKeys(keys);
     const items: Item[] = [];
     let pending = keys.map((key) => encodeKey(key));
+    // Callers ask for one kind of item at a time.
+    const kind = keys[0] === undefined ? "other" : itemKindOf(keys[0]);
     let stuckRequests = 0;
     while (pending.length > 0) {
-      const answer = await this.#getBatch(pending);
+      const answer = await this.#getBatch(pending, kind, isEventual);
       for (const wire of answer.found) items.push(decodeItem(wire));
       stuckRequests = answer.unprocessed.length < pending.length ? 0 : stuckRequests + 1;
       pending = answer.unprocessed;
@@ -127,7 +130,9 @@ export class DynamodbStore implements Store {
       ...encodeExpressions(conditions),
     });
     return outcomeOf(
-      await this.#connection.run("put", (client, options) => client.send(command, options)),
+      await this.#connection.run("put", itemKindOf(item), (client, options) =>
+        client.send(command, options),
+      ),
       item,
     );
   }
@@ -147,7 +152,9 @@ export class DynamodbStore implements Store {
       ...encodeExpressions(conditions, change),
     });
     return outcomeOf(
-      await this.#connection.run("update", (client, options) => client.send(command, options)),
+      await this.#connection.run("update", itemKindOf(key), (client, options) =>
+        client.send(command, options),
+      ),
       key,
     );
   }
@@ -162,7 +169,9 @@ export class DynamodbStore implements Store {
       ...encodeExpressions(conditions),
     });
     return outcomeOf(
-      await this.#connection.run("delete", (client, options) => client.send(command, options)),
+      await this.#connection.run("delete", itemKindOf(key), (client, options) =>
+        client.send(command, options),
+      ),
       key,
     );
   }
@@ -177,7 +186,7 @@ export class DynamodbStore implements Store {
       ReturnConsumedCapacity: "TOTAL",
       ...encodeExpressions([], { add: { [attribute]: by } }),
     });
-    const answer = await this.#connection.run("increment", (client, options) =>
+    const answer = await this.#connection.run("increment", itemKindOf(key), (client, options) =>
       client.send(command, options),
     );
     if (answer.kind === "answer") return Number(answer.value.Attributes?.[attribute]?.N);
@@ -192,13 +201,19 @@ export class DynamodbStore implements Store {
     this.#connection.close();
   }
 
-  async #getBatch(keys: WireItem[]): Promise<{ found: WireItem[]; unprocessed: WireItem[] }> {
+  async #getBatch(
+    keys: WireItem[],
+    kind: ItemKind,
+    isEventual: boolean,
+  ): Promise<{ found: WireItem[]; unprocessed: WireItem[] }> {
     const command = new BatchGetItemCommand({
-      RequestItems: { [this.#table]: { Keys: keys, ConsistentRead: true } },
+      RequestItems: { [this.#table]: { Keys: keys, ConsistentRead: !isEventual } },
       ReturnConsumedCapacity: "TOTAL",
     });
     const answer = this.#answerOf(
-      await this.#connection.run("getMany", (client, options) => client.send(command, options)),
+      await this.#connection.run("getMany", kind, (client, options) =>
+        client.send(command, options),
+      ),
     );
     return {
       found: answer.Responses?.[this.#table] ?? [],
@@ -220,7 +235,9 @@ export class DynamodbStore implements Store {
       ...(start !== undefined && { ExclusiveStartKey: start }),
     });
     return this.#answerOf(
-      await this.#connection.run("query", (client, options) => client.send(command, options)),
+      await this.#connection.run("query", itemKindOf({ pk, sk: prefix }), (client, options) =>
+        client.send(command, options),
+      ),
     );
   }
 

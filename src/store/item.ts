@@ -112,7 +112,7 @@ function byteRank(unit: number): number {
 }
 
 /** Size as DynamoDB counts it; exact for text and bytes, at most 21 bytes for a number. */
-function itemBytes(key: Key, attributes: Attributes): number {
+export function itemBytes(key: Key, attributes: Attributes): number {
   let bytes = "pksk".length + Buffer.byteLength(key.pk) + Buffer.byteLength(key.sk);
   for (const [name, value] of Object.entries(attributes)) {
     bytes += Buffer.byteLength(name) + valueBytes(value);

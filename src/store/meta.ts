@@ -93,19 +93,26 @@ export function checkMeta(
   }
 }
 
+function isPartitionCount(partitions: number): boolean {
+  const isPowerOfTwo = Number.isInteger(Math.log2(partitions));
+  return isPowerOfTwo && partitions >= limits.partitionsMin && partitions <= limits.partitionsMax;
+}
+
+function isClusterId(clusterId: string): boolean {
+  return idPattern.test(clusterId) && clusterId.length <= limits.hostIdCharsMax;
+}
+
 function checkWanted(wanted: { partitions: number; clusterId?: string | undefined }): void {
   const { partitions, clusterId } = wanted;
   const { partitionsMin, partitionsMax, hostIdCharsMax } = limits;
-  const isPowerOfTwo = Number.isInteger(Math.log2(partitions));
-  if (!isPowerOfTwo || partitions < partitionsMin || partitions > partitionsMax) {
+  if (!isPartitionCount(partitions)) {
     throw new CoxswainError(
       "OPTION_INVALID",
       `Expected \`partitions\` to be a power of two from ${partitionsMin} to ${partitionsMax}, got ${partitions}`,
       { details: { field: "partitions", value: partitions } },
     );
   }
-  if (clusterId === undefined) return;
-  if (idPattern.test(clusterId) && clusterId.length <= hostIdCharsMax) return;
+  if (clusterId === undefined || isClusterId(clusterId)) return;
   throw new CoxswainError(
     "OPTION_INVALID",
     `Expected \`clusterId\` to be 1 to ${hostIdCharsMax} letters, digits, \`.\`, \`_\` or \`-\`, not ending in a sign, got ${clusterId}`,
@@ -124,7 +131,9 @@ function decodeMeta(attributes: Attributes): Meta {
   }
   if (
     typeof clusterId === "string" &&
+    isClusterId(clusterId) &&
     typeof partitions === "number" &&
+    isPartitionCount(partitions) &&
     typeof hashId === "string" &&
     typeof createdAt === "string"
   ) {
@@ -132,6 +141,6 @@ function decodeMeta(attributes: Attributes): Meta {
   }
   throw new CoxswainError(
     "STORE_CORRUPT",
-    `Expected ${keys.meta.pk}/${keys.meta.sk} to have clusterId, partitions, hash and createdAt, got ${Object.keys(attributes).join(", ")}`,
+    `Expected ${keys.meta.pk}/${keys.meta.sk} to have clusterId, partitions, hash and createdAt as \`init\` writes them, got ${Object.keys(attributes).join(", ")}`,
   );
 }

@@ -61,8 +61,12 @@ export type StoreCall = "get" | "getMany" | "query" | "put" | "update" | "delete
 export interface Store {
   /** One item, strongly consistent. */
   get(key: Key): Promise<Item | undefined>;
-  /** Up to 100 different keys, strongly consistent, in no particular order; absent ones are left out. */
-  getMany(keys: readonly Key[]): Promise<Item[]>;
+  /**
+   * Up to 100 different keys, in no particular order; absent ones are left out. Strongly consistent
+   * unless `isEventual`: that costs half and may answer with what was true a moment ago, so that no
+   * decision may follow from it but to look again.
+   */
+  getMany(keys: readonly Key[], options?: { readonly isEventual: boolean }): Promise<Item[]>;
   /** Items of one pk whose sk starts with `prefix`, strongly consistent, `limit` at most. */
   query(
     pk: string,
