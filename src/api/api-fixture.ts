@@ -16,6 +16,7 @@ import { ensureView } from "../membership/view-store.ts";
 import { createNode, type Node } from "../node/node.ts";
 import { nodeOptionRules, nodeOptions } from "../node/options.ts";
 import { createHttpPeers } from "../node/peers.ts";
+import { createSelfCheck } from "../node/self-check.ts";
 import { manifestDigestOf } from "../protocol/digest.ts";
 import { syncHeaders, type SyncReply, type SyncRequest } from "../protocol/sync.ts";
 import { createSocketTransport } from "../push/socket-transport.ts";
@@ -45,6 +46,8 @@ export interface TestNode {
 
 export const cluster = "test";
 
+const openFilesMax = async () => 1_024;
+
 /** A node that has joined or, where the store is away, one that is waiting for it. */
 export async function startTestNode(
   availability: "present" | "away" = "present",
@@ -57,20 +60,30 @@ export async function startTestNode(
   const metrics = createMetrics();
   const log = silentLogger;
   let node: Node | undefined = undefined;
-  const api = createApiServer({ node: () => node, log, metrics, version: "0.0.0-test" });
+  const peers = createHttpPeers(cluster);
+  const options = resolveOptions(nodeOptions, { flags }, nodeOptionRules);
+  const version = "0.0.0-test";
+  const members = () => node?.operations.members().members ?? [];
+  const selfCheck = createSelfCheck({
+    clock: systemClock,
+    peers,
+    options,
+    version,
+    members,
+    openFilesMax,
+  });
+  const api = createApiServer({ node: () => node, selfCheck, log, metrics, version });
   const fleet = createFleetServer(() => node, log);
   await fleet.listen({ host: "127.0.0.1", port: 0 });
   const fleetUrl = urlOf(fleet.server);
-  const peers = createHttpPeers(cluster);
   const transport = createSocketTransport(systemClock, {
     socketsMax: 64,
     keepAliveMs: 10_000,
     connectTimeoutMs: 500,
   });
-  const options = resolveOptions(nodeOptions, { flags }, nodeOptionRules);
   node = createNode(
     { store, clock: systemClock, random, log, metrics, peers, transport },
-    { meta, options, apiUrl: "http://127.0.0.1:1", fleetUrl, version: "0.0.0-test" },
+    { meta, options, apiUrl: "http://127.0.0.1:1", fleetUrl, version },
   );
   const stopping = new AbortController();
   if (availability === "away") {

@@ -212,6 +212,19 @@ describe("the node itself", () => {
     expect(text).toContain('"node":"node-1"');
   });
 
+  test("a node says what doctor asks of it: limits, binds, its clock, and no peers where it is alone", async () => {
+    const answer = await send("/v1/doctor");
+    expectAnswer(answer.json, "SelfCheck");
+    expect(answer.json).toMatchObject({
+      slot: "node-1",
+      openFilesMax: 1024,
+      socketsMax: 4096,
+      apiHost: "127.0.0.1",
+      fleetHost: "127.0.0.1",
+      peers: [],
+    });
+  });
+
   test("a node that has not joined is not ready, and lives", async () => {
     const waiting = await startTestNode("away");
     const readiness = await waiting.api.inject("/readyz");
@@ -227,6 +240,7 @@ describe("the node itself", () => {
   test("before there is a node, operations and readiness say so and health is well", async () => {
     const api = createApiServer({
       node: () => undefined,
+      selfCheck: () => Promise.reject(new Error("not asked")),
       log: silentLogger,
       metrics: createMetrics(),
       version: "0",

@@ -6,6 +6,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Node } from "../node/node.ts";
+import type { SelfCheck } from "../node/self-check.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
@@ -18,6 +19,7 @@ import { Call, routes, type Route } from "./routes.ts";
 export interface ApiServerPorts {
   /** Undefined until the node has been made. */
   readonly node: () => Node | undefined;
+  readonly selfCheck: () => Promise<SelfCheck>;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly version: string;
@@ -71,6 +73,7 @@ export function createApiServer(ports: ApiServerPorts): FastifyInstance {
   server.get("/v1/events", (_request, reply) => {
     streamEvents(ready().clusterEvents, reply);
   });
+  server.get("/v1/doctor", () => ports.selfCheck());
   server.get("/openapi.json", () => openapiDocument([...routes, ...serviceRoutes], version));
   server.get("/metrics", async (_request, reply) => {
     reply.type(metrics.registry.contentType);

@@ -125,6 +125,30 @@ describe("peers' calls", () => {
     expect(await peers.call(running.fleetUrl, "hint", { partitions: all }, 1_000)).toEqual({});
   });
 
+  test.each<[string, unknown]>([
+    ["hint", null],
+    ["hint", { partitions: "all" }],
+    ["hint", { partitions: [-1] }],
+    ["hello", {}],
+    ["hello", { host: 7 }],
+    ["hosts", { partitions: [1] }],
+    ["hosts", { partitions: [1.5], limit: 1, isDetailed: false }],
+    ["counts", []],
+    ["counts", { partitions: [1], rollout: "app" }],
+    ["addresses", { hosts: [null] }],
+    ["events", { after: "all" }],
+  ])("%s with the body %j are refused with the field's name", async (name, body) => {
+    const reply = await running.fleet.inject({
+      method: "POST",
+      url: `/coxswain/v1/peer/${name}`,
+      headers: { "content-type": "application/json", "coxswain-cluster": cluster },
+      payload: JSON.stringify(body),
+    });
+    const { error } = reply.json<{ error: { code: string; message: string } }>();
+    expect([reply.statusCode, error.code]).toEqual([400, "REQUEST_INVALID"]);
+    expect(error.message).toMatch(/^Expected body/);
+  });
+
   test("of another cluster are refused", async () => {
     const strangers = createHttpPeers("other");
     const names = ["hint", "hello", "hosts", "counts", "addresses"] as const;

@@ -8,6 +8,7 @@ import type { FastifyInstance } from "fastify";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Node } from "../node/node.ts";
+import { parsePeerAsk } from "../node/peer-shapes.ts";
 import { memberPath, noMemberStatus, peerPath, type PeerCalls } from "../node/peers.ts";
 import { limits } from "../protocol/limits.ts";
 import { helloPath, helloSchema, syncHeaders } from "../protocol/sync.ts";
@@ -53,13 +54,10 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
     return { outcome };
   });
   const peerRoute = <Name extends keyof PeerCalls>(name: Name) => {
-    server.post(peerPath(name), { bodyLimit: peerBodyBytesMax }, (request) =>
-      // Only nodes of this cluster call here; a body of another shape fails where it is used.
-      ready(request.headers[syncHeaders.cluster]).answerPeer(
-        name,
-        request.body as PeerCalls[Name]["ask"],
-      ),
-    );
+    server.post(peerPath(name), { bodyLimit: peerBodyBytesMax }, async (request) => {
+      const current = ready(request.headers[syncHeaders.cluster]);
+      return current.answerPeer(name, parsePeerAsk(name, request.body));
+    });
   };
   peerRoute("hint");
   peerRoute("hello");
@@ -67,6 +65,7 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
   peerRoute("counts");
   peerRoute("addresses");
   peerRoute("events");
+  peerRoute("knock");
   refuseOtherMethods();
   return server;
 }

@@ -36,6 +36,9 @@ function talk(start: (socket: Socket) => void): Promise<string> {
   });
 }
 
+const openCount = () =>
+  new Promise((resolve) => server.server.getConnections((_error, count) => resolve(count)));
+
 function bodyOf(reply: string): unknown {
   return JSON.parse(reply.slice(reply.indexOf("\r\n\r\n") + 4));
 }
@@ -57,6 +60,30 @@ describe("slow and broken senders", () => {
     expect(performance.now() - startMs).toBeLessThan(2_000);
     expect(reply).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
     expect(bodyOf(reply)).toEqual(refusedWith("REQUEST_INVALID"));
+  });
+
+  test("a sender of a byte now and then is cut off as well, and others are served meanwhile", async () => {
+    const slow = talk((socket) => {
+      socket.write("POST /taken HTTP/1.1\r\nhost: a\r\nx: ");
+      const timer = setInterval(() => socket.write("y"), 20);
+      // The refusal comes just before the end.
+      for (const event of ["data", "end"]) socket.once(event, () => clearInterval(timer));
+    });
+    const served = "GET /nothing HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    expect(await talk((socket) => socket.write(served))).toMatch(/^HTTP\/1\.1 404 /);
+    const startMs = performance.now();
+    expect(await slow).toMatch(/^(?:HTTP\/1\.1 400 |$)/);
+    expect(performance.now() - startMs).toBeLessThan(2_000);
+  });
+
+  test("senders that vanish leave no connection behind", async () => {
+    const head = "POST /taken HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
+    await Promise.all(
+      Array.from({ length: 20 }, () =>
+        talk((socket) => socket.write(head, () => socket.resetAndDestroy())),
+      ),
+    );
+    await expect.poll(openCount).toBe(0);
   });
 
   test("a connection that never sends anything is cut off", async () => {

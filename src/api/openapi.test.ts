@@ -28,6 +28,7 @@ async function load() {
   const registered: string[] = [];
   const server = createApiServer({
     node: () => undefined,
+    selfCheck: () => Promise.reject(new Error("not asked")),
     log: silentLogger,
     metrics: createMetrics(),
     version: "1.2.3",
@@ -69,7 +70,7 @@ test("every route that is served is described, and nothing else", async () => {
     ),
   );
   expect(described.toSorted()).toEqual(served.toSorted());
-  expect(served.length).toBe(routes.length + 5);
+  expect(served.length).toBe(routes.length + 6);
 });
 
 test("every operation names its parameters, its body and what it answers", async () => {

@@ -27,6 +27,13 @@ export const serviceRoutes: readonly RouteDescription[] = [
     status: 200,
     answerType: "text/event-stream",
   },
+  {
+    method: "GET",
+    url: "/v1/doctor",
+    summary: "What this node says of its own limits, binds and clock, and which members it reaches",
+    status: 200,
+    answer: "SelfCheck",
+  },
   { method: "GET", url: "/openapi.json", summary: "This document", status: 200 },
   {
     method: "GET",

@@ -11,18 +11,23 @@ import { systemClock } from "../kernel/clock.ts";
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { createLogger, type Logger } from "../kernel/log.ts";
 import { createMetrics, type Metrics } from "../kernel/metrics.ts";
+import { readOpenFilesMax } from "../kernel/open-files.ts";
 import { resolveOptions } from "../kernel/options.ts";
 import { systemRandom } from "../kernel/random.ts";
 import { watchLoopLag } from "../node/loop-lag.ts";
 import { createNode, type Node } from "../node/node.ts";
 import { nodeOptionRules, nodeOptions, type NodeOptions } from "../node/options.ts";
 import { createHttpPeers } from "../node/peers.ts";
+import { createSelfCheck } from "../node/self-check.ts";
 import { createSocketTransport } from "../push/socket-transport.ts";
 import { checkMeta, readMeta, type Meta } from "../store/meta.ts";
 import type { Store } from "../store/store.ts";
 import { createApiServer } from "./api-server.ts";
 import { connectStore } from "./connect-store.ts";
 import { createFleetServer } from "./fleet-server.ts";
+import { readHostSecret } from "./host-secret.ts";
+import type { KnockListener } from "./knock-listener.ts";
+import { listenForKnocks } from "./knocks.ts";
 import { readOptionFile, type RawOptions } from "./raw-options.ts";
 import { readTlsFiles, type TlsMaterial } from "./tls-files.ts";
 
@@ -43,16 +48,19 @@ export async function runNode(
     nodeOptionRules,
   );
   const tls = readTlsFiles(options);
+  const hostSecret = readHostSecret(options.hostSecretFile);
   const log = createLogger(options.logLevel, { slot: options.slot });
   const metrics = createMetrics();
   const stopLag = watchLoopLag(metrics);
-  const connected = await connectStore(options, (call, outcome, seconds) => {
+  const connected = await connectStore(options, (call, outcome, seconds, units, kind) => {
     metrics.storeSeconds.labels({ call, outcome }).observe(seconds);
+    metrics.storeUnitsTotal.labels({ call, kind }).inc(units);
   });
   try {
     const meta = await waitForMeta(connected.store, options, log, stopping);
     const { store } = connected;
-    return await serve({ options, tls, store, meta, log, metrics, version, stopping });
+    const shared = { options, tls, hostSecret, store, meta, log, metrics, version, stopping };
+    return await serve(shared);
   } catch (error) {
     if (stopping.aborted && error === stopping.reason) return 0;
     throw error;
@@ -65,6 +73,7 @@ export async function runNode(
 interface Process {
   readonly options: NodeOptions;
   readonly tls: TlsMaterial;
+  readonly hostSecret: Buffer | undefined;
   readonly store: Store;
   readonly meta: Meta;
   readonly log: Logger;
@@ -74,17 +83,27 @@ interface Process {
 }
 
 async function serve(process: Process): Promise<number> {
-  const { options, tls, store, meta, log, metrics, version, stopping } = process;
+  const { options, tls, hostSecret, store, meta, log, metrics, version, stopping } = process;
   let node: Node | undefined;
+  let knocks: KnockListener | undefined;
   const current = () => node;
   const fleet = createFleetServer(current, log.child({ component: "fleet" }));
+  const peers = createHttpPeers(meta.clusterId);
+  const selfCheck = createSelfCheck({
+    clock: systemClock,
+    peers,
+    options,
+    version,
+    members: () => node?.operations.members().members ?? [],
+    openFilesMax: readOpenFilesMax,
+  });
   const api = createApiServer({
     node: current,
+    selfCheck,
     log: log.child({ component: "api" }),
     metrics,
     version,
   });
-  const peers = createHttpPeers(meta.clusterId);
   const transport = createSocketTransport(systemClock, {
     socketsMax: options.sockets,
     keepAliveMs,
@@ -99,6 +118,7 @@ async function serve(process: Process): Promise<number> {
     const random = systemRandom();
     const ports = { store, clock: systemClock, random, log, metrics, peers, transport };
     node = createNode(ports, { meta, options, apiUrl, fleetUrl, version });
+    knocks = await listenForKnocks(options, hostSecret, { node, log, metrics });
     warnOfOpenListeners(options, log);
     log.info({ apiUrl, fleetUrl, cluster: meta.clusterId }, "listening");
     const ended = await node.run(stopping);
@@ -109,7 +129,8 @@ async function serve(process: Process): Promise<number> {
       `Another process has taken slot ${options.slot}: this one has stopped pushing`,
     );
   } finally {
-    await Promise.all([api.close(), fleet.close(), peers.close(), transport.stop()]);
+    const listeners = [api.close(), fleet.close(), knocks?.stop() ?? Promise.resolve()];
+    await Promise.all([...listeners, peers.close(), transport.stop()]);
   }
 }
 

@@ -4,6 +4,7 @@
  * They bound shape and size; the rules of a field (patterns, uniqueness) belong to the inventory,
  * whose messages are more precise. Unknown fields are refused.
  */
+import { hostModes } from "../protocol/host-mode.ts";
 import { limits } from "../protocol/limits.ts";
 
 const text = (maxLength: number) => ({ type: "string", maxLength }) as const;
@@ -19,6 +20,9 @@ const object = (
   required: readonly string[] = Object.keys(properties),
 ) => ({ type: "object", additionalProperties: false, properties, required }) as const;
 
+const list = (items: object) => ({ type: "array", items }) as const;
+const hostMode = { type: "string", enum: [...hostModes] } as const;
+
 export const hostParams = object({ id: text(limits.hostIdCharsMax) });
 export const configParams = object({ name: text(limits.configNameCharsMax) });
 export const releaseParams = object({ name: text(limits.configNameCharsMax), digest });
@@ -32,7 +36,9 @@ export const rolloutParams = object({ id: text(64) });
 export const hostBody = object(
   {
     id: text(limits.hostIdCharsMax),
-    address: text(limits.addressCharsMax),
+    // Hosts that nobody dials have none; which modes need one is the parser's rule.
+    address: { type: "string", maxLength: limits.addressCharsMax },
+    mode: { anyOf: [hostMode, { ...list(hostMode), minItems: 1 }] },
     labels,
     pins: {
       type: "object",
@@ -40,7 +46,7 @@ export const hostBody = object(
       additionalProperties: digest,
     },
   },
-  ["address"],
+  [],
 );
 
 export const pinBody = object({ digest });
@@ -87,7 +93,6 @@ const nullable = (schema: object) => ({ anyOf: [schema, { type: "null" }] });
 const anyText = { type: "string" } as const;
 const integer = { type: "integer" } as const;
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-const list = (items: object) => ({ type: "array", items }) as const;
 
 const counts = object({
   total: integer,
@@ -96,6 +101,7 @@ const counts = object({
   rejected: integer,
   unreachable: integer,
   neverSeen: integer,
+  damaged: integer,
 });
 
 const viewNumber = { generation: integer, version: integer };
@@ -124,6 +130,7 @@ export const answerSchemas = {
     {
       id: anyText,
       address: anyText,
+      modes: list(hostMode),
       labels,
       pins: { type: "object", additionalProperties: digest },
       partition: integer,
@@ -143,6 +150,7 @@ export const answerSchemas = {
     [
       "id",
       "address",
+      "modes",
       "labels",
       "pins",
       "partition",
@@ -163,13 +171,13 @@ export const answerSchemas = {
       id: anyText,
       revision: integer,
       address: anyText,
-      mode: { type: "string", enum: ["dial"] },
+      modes: list(hostMode),
       labels,
       pins: { type: "object", additionalProperties: digest },
       partition: integer,
       outcome: { type: "string", enum: ["created", "updated", "unchanged"] },
     },
-    ["id", "revision", "address", "mode", "labels", "pins"],
+    ["id", "revision", "address", "modes", "labels", "pins"],
   ),
   ImportReport: object({
     created: integer,
@@ -251,6 +259,22 @@ export const answerSchemas = {
     },
     ["view", "placementHash"],
   ),
+  SelfCheck: object({
+    slot: anyText,
+    version: anyText,
+    at: anyText,
+    openFilesMax: nullable(integer),
+    socketsMax: integer,
+    apiHost: anyText,
+    fleetHost: anyText,
+    peers: list(
+      object({
+        slot: anyText,
+        fleetUrl: anyText,
+        outcome: { type: "string", enum: ["answered", "refused", "unknown"] },
+      }),
+    ),
+  }),
   Health: object({ status: anyText }),
   Readiness: object({
     isReady: { type: "boolean" },

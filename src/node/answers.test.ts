@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { CoxswainError } from "../kernel/errors.ts";
 import { parseHostId } from "../inventory/host.ts";
 import { manifestDigestOf } from "../protocol/digest.ts";
 import { newStatus } from "../push/host-status.ts";
@@ -13,7 +14,7 @@ function hostOf(id: string, partition: number, labels = {}): KnownHost {
       id: parseHostId(id),
       revision: 1,
       address: `http://${id}:9000`,
-      mode: "dial",
+      modes: ["dial"],
       labels,
       pins: {},
     },
@@ -74,16 +75,32 @@ describe("hosts", () => {
   });
 });
 
+const none = () => [];
+
 describe("counts", () => {
+  test.each([
+    [undefined, 5, 1],
+    ["", 5, 1],
+    ["role=edge", 1, 1],
+  ])("with selector %s have hosts whose record cannot be read", (selector, total, damaged) => {
+    const error = new CoxswainError("STORE_CORRUPT", "not a host");
+    const damagedIn = (partition: number) => (partition === 1 ? [] : [{ id: "e", error }]);
+    const rollout = selector === undefined ? {} : { rollout: { config: "app", selector } };
+    const answer = answerCounts({ partitions: [1, 2, 3], ...rollout }, source, damagedIn);
+    expect(answer.counts).toMatchObject({ total, damaged });
+    const problem = { class: "damaged", message: "not a host", count: 1, hosts: ["e"] };
+    expect(answer.problems).toContainEqual(problem);
+  });
+
   test("cover the served partitions and name the others", () => {
-    const answer = answerCounts({ partitions: [1, 2, 3] }, source);
+    const answer = answerCounts({ partitions: [1, 2, 3] }, source, none);
     expect(answer.counts).toMatchObject({ total: 4, neverSeen: 4 });
     expect(answer.unserved).toEqual([3]);
   });
 
   test("of a rollout are about its selector", () => {
     const rollout = { config: "app", selector: "role=edge" };
-    expect(answerCounts({ partitions: [1, 2], rollout }, source).counts.total).toBe(1);
+    expect(answerCounts({ partitions: [1, 2], rollout }, source, none).counts.total).toBe(1);
   });
 });
 

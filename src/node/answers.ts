@@ -2,6 +2,7 @@
  * Answers about the hosts of some partitions: from memory where they are served here, else nothing
  * (`unserved`), so that the asking node can look elsewhere and count every partition exactly once.
  */
+import type { DamagedHost } from "../inventory/hosts.ts";
 import { parseSelector, type Selector } from "../inventory/selector.ts";
 import { Tally, hostView, passes, type HostFilter, type KnownHost } from "./host-views.ts";
 import type {
@@ -40,13 +41,25 @@ export function answerHosts(query: HostsQuery, source: HostSource, ownerOf: Owne
   return { hosts, unserved };
 }
 
-export function answerCounts(query: CountsQuery, source: HostSource): CountsAnswer {
+/** Hosts of one partition whose record cannot be read. */
+export type DamagedSource = (partition: number) => readonly DamagedHost[];
+
+export function answerCounts(
+  query: CountsQuery,
+  source: HostSource,
+  damagedIn: DamagedSource,
+): CountsAnswer {
   const scope =
     query.rollout === undefined
       ? undefined
       : { config: query.rollout.config, selector: parseSelector(query.rollout.selector) };
   const tally = new Tally();
   const unserved = forEachHost(query.partitions, source, (host) => tally.add(host, scope));
+  const unservedSet = new Set(unserved);
+  for (const partition of query.partitions) {
+    if (unservedSet.has(partition)) continue;
+    for (const { id, error } of damagedIn(partition)) tally.addDamaged(id, error.message, scope);
+  }
   return { counts: tally.counts, problems: tally.problems, unserved };
 }
 
@@ -57,6 +70,8 @@ export function takenAddresses(
   source: HostSource,
 ): TakenAddress[] {
   const byAddress = new Map(asked.map((host) => [host.address, host]));
+  // Hosts that nobody dials have none, which is no address to share.
+  byAddress.delete("");
   const taken: TakenAddress[] = [];
   forEachHost(partitions, source, ({ record }) => {
     const host = byAddress.get(record.address);

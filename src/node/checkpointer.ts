@@ -5,6 +5,7 @@
  * pushes that answer `unchanged`. So writing is debounced per partition, bounded in concurrency, and a
  * failure only means trying again later.
  */
+import { z } from "zod";
 import { forEachBounded } from "../inventory/bounded.ts";
 import { readCheckpoint, writeCheckpoint } from "../inventory/checkpoints.ts";
 import type { HostId } from "../inventory/host.ts";
@@ -12,6 +13,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import { digestPattern } from "../protocol/limits.ts";
+import { configResults } from "../protocol/sync.ts";
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import { reachabilities } from "../push/host-status.ts";
 import { outcomePolicies } from "../push/outcome.ts";
@@ -20,6 +22,38 @@ import type { Store } from "../store/store.ts";
 import type { Checkpoints, Slice } from "./slice.ts";
 
 const writesAtOnce = 8;
+
+/** People's time; beyond this range `Date` has no text for it. */
+const wallMs = z.number().min(-8.64e15).max(8.64e15);
+const digest = z.string().regex(digestPattern);
+const kind = z.enum(Object.keys(outcomePolicies));
+const problemSchema = z.object({
+  name: z.string(),
+  digest: digest.optional(),
+  result: z.enum(configResults),
+  message: z.string().optional(),
+});
+/** Known fields only: what else an entry may hold is neither kept nor written again. */
+const checkpointSchema = z.object({
+  id: z.string(),
+  manifest: digest.optional(),
+  fence: z.string().optional(),
+  reachability: z.enum(reachabilities),
+  failures: z.int(),
+  lastContactAt: wallMs.optional(),
+  error: z.object({ class: kind, message: z.string(), wallMs }).optional(),
+  parked: z
+    .object({
+      manifest: z.string(),
+      class: kind,
+      message: z.string(),
+      boot: z.string().optional(),
+      agent: z.string().optional(),
+    })
+    .optional(),
+  isQuarantined: z.literal(true).optional(),
+  problems: z.array(problemSchema).optional(),
+});
 
 export interface CheckpointerPorts {
   readonly store: Store;
@@ -97,29 +131,9 @@ export class Checkpointer implements Checkpoints {
  * half-understood one would stop the load of its partition.
  */
 export function parseHostCheckpoint(value: unknown): HostCheckpoint {
-  const entry = Object(value) as Partial<HostCheckpoint>;
-  const isEntry =
-    typeof entry.id === "string" &&
-    Number.isSafeInteger(entry.failures) &&
-    reachabilities.some((reachability) => reachability === entry.reachability) &&
-    (entry.manifest === undefined || digestPattern.test(entry.manifest)) &&
-    (entry.fence === undefined || typeof entry.fence === "string") &&
-    (entry.lastContactAt === undefined || isWallMs(entry.lastContactAt)) &&
-    (entry.error === undefined || (isTrouble(entry.error) && isWallMs(entry.error.wallMs))) &&
-    (entry.parked === undefined || isTrouble(entry.parked)) &&
-    (entry.problems === undefined || Array.isArray(entry.problems));
-  if (!isEntry) throw new Error(`not a host's checkpoint: ${JSON.stringify(value)?.slice(0, 100)}`);
-  return entry as HostCheckpoint;
-}
-
-function isTrouble(value: unknown): boolean {
-  const { class: kind, message } = Object(value) as { class?: unknown; message?: unknown };
-  return (
-    typeof kind === "string" && Object.hasOwn(outcomePolicies, kind) && typeof message === "string"
-  );
-}
-
-/** People's time; beyond this range `Date` has no text for it. */
-function isWallMs(value: unknown): boolean {
-  return typeof value === "number" && Math.abs(value) <= 8.64e15;
+  const parsed = checkpointSchema.safeParse(value);
+  // Ids and digests have types of their own, which only these checks stand for.
+  if (parsed.success) return parsed.data as unknown as HostCheckpoint;
+  const { path, message } = parsed.error.issues[0] ?? { path: [], message: "" };
+  throw new Error(`not a host's checkpoint: ${path.join(".")} ${message}`);
 }

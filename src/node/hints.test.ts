@@ -25,7 +25,14 @@ async function telling(lost: readonly string[] = []) {
   };
   const metrics = createMetrics();
   const { slice } = fixture;
-  const hints = new Hints({ peers, metrics, log: silentLogger, slice, slot: "a" });
+  const hints = new Hints({
+    clock: fixture.clock,
+    peers,
+    metrics,
+    log: silentLogger,
+    slice,
+    slot: "a",
+  });
   const adopt = (snapshot: MembershipSnapshot) =>
     slice.adopt(snapshot, () => false, new AbortController().signal);
   const counted = async (direction: string, outcome: string) => {

@@ -2,21 +2,28 @@
  * Hints: "read this again". They carry no truth; the receiver reads the store itself.
  *
  * Reads of one partition are merged: while one is under way, any number of further wishes make one
- * more read after it.
+ * more read after it. Whoever changed something is answered when everybody has read it, or after
+ * `answerWaitMs`: a peer that hangs costs that much and never more. Its hint goes on alone until its own limit.
  */
 import { forEachBounded } from "../inventory/bounded.ts";
+import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Metrics } from "../kernel/metrics.ts";
+import { withDeadline } from "../membership/bounded-store.ts";
 import { Coalescer } from "./coalescer.ts";
 import type { Hint, Peers } from "./peers.ts";
 import type { Slice } from "./slice.ts";
 
+/** Longest wait for one peer to say that it has read what changed. */
 const hintTimeoutMs = 1_000;
+/** Longest time that an answer to a change waits for its readers, this node among them. */
+const answerWaitMs = 1_000;
 const viewHintTimeoutMs = 500;
 const readsAtOnce = 16;
 
 export interface HintPorts {
+  readonly clock: Clock;
   readonly peers: Peers;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -35,8 +42,20 @@ export class Hints {
     this.#fleet = new Coalescer((reason) => ports.slice.refreshFleet(reason));
   }
 
-  /** Tells every owner concerned, this node among them, and waits for them a moment. */
+  /** Tells every owner concerned, this node among them, and waits for them `answerWaitMs` at most. */
   async tell(hint: Hint): Promise<void> {
+    await withDeadline(
+      () => this.#tellAll(hint),
+      this.#ports.clock,
+      answerWaitMs,
+      undefined,
+      () => {
+        this.#ports.log.debug({}, "answered before everybody had read the change");
+      },
+    );
+  }
+
+  async #tellAll(hint: Hint): Promise<void> {
     const { slice, slot } = this.#ports;
     const groups = Map.groupBy(hint.partitions ?? [], (partition) =>
       slice.placement.ownerOf(partition),

@@ -11,6 +11,8 @@ import type { EventLog } from "./events.ts";
 import type { KnownHost } from "./host-views.ts";
 import type { Hints } from "./hints.ts";
 import type { PeerCalls, Peers } from "./peers.ts";
+import { isShapeCall, type ShapeCalls } from "./shape-calls.ts";
+import type { Shapes } from "./shapes.ts";
 import type { Slice } from "./slice.ts";
 
 const helloTimeoutMs = 2_000;
@@ -22,6 +24,7 @@ export interface HostCallsPorts {
   readonly hints: Hints;
   readonly peers: Peers;
   readonly events: EventLog;
+  readonly shapes: Shapes;
   readonly partitionOf: (id: HostId) => number;
   readonly wakeMembership: () => void;
 }
@@ -51,10 +54,12 @@ export class HostCalls {
     name: Name,
     ask: PeerCalls[Name]["ask"],
   ): Promise<PeerCalls[keyof PeerCalls]["answer"]> {
-    const { slice, pusher, hints, events, partitionOf, wakeMembership } = this.#ports;
+    const { slice, pusher, hints, events, partitionOf, wakeMembership, shapes } = this.#ports;
+    if (isShapeCall(name)) return shapes.answerPeer(name, ask as ShapeCalls[typeof name]["ask"]);
+    type Own = Exclude<keyof PeerCalls, keyof ShapeCalls>;
     const call = { name, ask } as {
-      [Each in keyof PeerCalls]: { name: Each; ask: PeerCalls[Each]["ask"] };
-    }[keyof PeerCalls];
+      [Each in Own]: { name: Each; ask: PeerCalls[Each]["ask"] };
+    }[Own];
     const local = (partition: number) => this.known(partition);
     switch (call.name) {
       case "hint":
@@ -70,7 +75,7 @@ export class HostCalls {
       case "hosts":
         return answerHosts(call.ask, local, (partition) => slice.placement.ownerOf(partition));
       case "counts":
-        return answerCounts(call.ask, local);
+        return answerCounts(call.ask, local, (partition) => slice.damagedIn(partition));
       case "events":
         return events.page(call.ask.after);
       case "addresses":

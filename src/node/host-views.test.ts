@@ -21,7 +21,7 @@ function hostOf(id: string, status: Partial<HostStatus> = {}, labels = {}): Know
     id: parseHostId(id),
     revision: 3,
     address: "http://127.0.0.1:9000",
-    mode: "dial" as const,
+    modes: ["dial"] as const,
     labels,
     pins: {},
   };
@@ -62,7 +62,15 @@ describe("counting", () => {
   test.each(Object.keys(classes))("a host that is %s counts as that and nothing else", (name) => {
     const tally = new Tally();
     tally.add(hostOf("h1", classes[name]), undefined);
-    const zero = { total: 1, applied: 0, pending: 0, rejected: 0, unreachable: 0, neverSeen: 0 };
+    const zero = {
+      total: 1,
+      applied: 0,
+      pending: 0,
+      rejected: 0,
+      unreachable: 0,
+      neverSeen: 0,
+      damaged: 0,
+    };
     expect(tally.counts).toEqual({ ...zero, [name]: 1 });
   });
 
@@ -190,6 +198,7 @@ describe("what people see", () => {
     expect(hostView(hostOf("h1"), undefined, true)).toEqual({
       id: "h1",
       address: "http://127.0.0.1:9000",
+      modes: ["dial"],
       labels: {},
       pins: {},
       partition: 7,

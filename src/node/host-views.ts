@@ -47,6 +47,7 @@ export function hostView(
   return {
     id: record.id,
     address: record.address,
+    modes: record.modes,
     labels: record.labels,
     pins: record.pins,
     partition: host.partition,
@@ -112,6 +113,7 @@ export class Tally {
     rejected: 0,
     unreachable: 0,
     neverSeen: 0,
+    damaged: 0,
   };
   readonly #problems = new Map<string, Problem>();
 
@@ -122,6 +124,13 @@ export class Tally {
     this.#counts[found] += 1;
     const problem = found === "applied" ? undefined : problemOf(host, scope);
     if (problem !== undefined) this.#addProblem(problem);
+  }
+
+  /** A host of which nothing but its id can be read. */
+  addDamaged(id: string, message: string, scope: RolloutScope | undefined): void {
+    if (scope === undefined || scope.selector.length === 0) this.#counts.total += 1;
+    this.#counts.damaged += 1;
+    this.#addProblem({ class: "damaged", message, count: 1, hosts: [id] });
   }
 
   merge(counts: Counts, problems: readonly Problem[]): void {

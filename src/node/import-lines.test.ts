@@ -44,7 +44,7 @@ describe("an import", () => {
     ["7", "HOST_INVALID"],
     ['"a"', "HOST_INVALID"],
     ['{"id":"a"}', "HOST_INVALID"],
-    ['{"id":"a","address":"http://a","mode":"dial"}', "HOST_INVALID"],
+    ['{"id":"a","address":"http://a","mode":"dail"}', "HOST_INVALID"],
     ['{"id":"a","address":"http://a","__proto__":{"labels":{"x":"y"}}}', "HOST_INVALID"],
     ['{"id":"a","address":"http://a","labels":{"__proto__":"x"}}', "HOST_INVALID"],
     ['{"id":"__proto__","address":"http://a"}', "HOST_INVALID"],

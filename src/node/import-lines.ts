@@ -83,7 +83,7 @@ function parseLines(body: Uint8Array): { lines: ImportRequestLine[]; errors: Imp
     }
     try {
       const input = parseHostInput(parseJson(text));
-      const before = byAddress.get(input.address);
+      const before = input.address === "" ? undefined : byAddress.get(input.address);
       if (before !== undefined) {
         const message = `Expected \`address\` once in an import, got ${input.address} on lines ${before} and ${line}`;
         throw new CoxswainError("HOST_ADDRESS_TAKEN", message);

@@ -54,6 +54,18 @@ class RecordingPusher implements Pusher {
     return status === undefined ? undefined : checkpointOf(id, status);
   }
 
+  reported(): never {
+    throw new Error("not asked for in these tests");
+  }
+
+  polled(): never {
+    throw new Error("not asked for in these tests");
+  }
+
+  render(): never {
+    throw new Error("not asked for in these tests");
+  }
+
   counts(): never {
     throw new Error("not asked for in these tests");
   }
@@ -74,6 +86,8 @@ export class SliceFixture {
   readonly fleets = new FleetStore(this.store, createRandom("slice"));
   /** Views reported as loaded, as `version:hosts`. */
   readonly reports: string[] = [];
+  /** What the table says the view is; the slice's own one unless set. */
+  tableView: { readonly view: View | undefined } | undefined;
   /** Partitions written before they were let go. */
   readonly written: number[] = [];
   readonly slice: Slice;
@@ -92,6 +106,8 @@ export class SliceFixture {
             this.written.push(...partitions);
           },
         },
+        storedView: async () =>
+          this.tableView === undefined ? this.slice.view : this.tableView.view,
         report: (view, _hash, hostsCount) => this.reports.push(`${view.version}:${hostsCount}`),
       },
       { partitionsCount, overlapMaxMs },

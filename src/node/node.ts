@@ -9,67 +9,31 @@
 import { appendAudit, type AuditEntry } from "../inventory/audit.ts";
 import type { HostId } from "../inventory/host.ts";
 import { createInventory } from "../inventory/inventory.ts";
-import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
-import type { Logger } from "../kernel/log.ts";
-import type { Metrics } from "../kernel/metrics.ts";
-import type { Random } from "../kernel/random.ts";
 import { createMembership, type Membership } from "../membership/membership.ts";
 import type { MemberProgress } from "../membership/member.ts";
-import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import type { MembershipOptions } from "../membership/options.ts";
+import { readView } from "../membership/view-store.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Hello } from "../protocol/sync.ts";
-import type { PushOptions } from "../push/push-options.ts";
 import { createPusher, type Pusher } from "../push/pusher.ts";
-import type { Transport } from "../push/transport.ts";
 import { partitionOf } from "../ring/hash.ts";
 import type { View } from "../ring/view.ts";
-import type { Meta } from "../store/meta.ts";
-import type { Store } from "../store/store.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { Directory } from "./directory.ts";
 import { ClusterEvents } from "./cluster-events.ts";
 import { EventLog } from "./events.ts";
 import { Hints } from "./hints.ts";
 import { HostCalls } from "./host-calls.ts";
+import type { NodePorts, NodeSetup, Readiness } from "./node-setup.ts";
 import { Operations } from "./operations.ts";
-import type { NodeOptions } from "./options.ts";
 import { membershipOptionsOf, pushOptionsOf } from "./part-options.ts";
-import type { PeerCalls, Peers } from "./peers.ts";
+import type { PeerCalls } from "./peers.ts";
+import { Shapes } from "./shapes.ts";
 import { Slice } from "./slice.ts";
 import { StoreRecovery } from "./store-recovery.ts";
 import { StoredHosts } from "./stored-hosts.ts";
 import { runLoop } from "./loop.ts";
-
-export interface NodePorts {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly peers: Peers;
-  readonly transport: Transport;
-}
-
-export interface NodeSetup {
-  readonly meta: Meta;
-  readonly options: NodeOptions;
-  /** Base URLs under which people, and peers and agents, reach this node. */
-  readonly apiUrl: string;
-  readonly fleetUrl: string;
-  readonly version: string;
-  /** Instead of the defaults of membership and push, for what no option of a node names. */
-  readonly membership?: Partial<MembershipOptions>;
-  readonly push?: Partial<PushOptions>;
-}
-
-export interface Readiness {
-  readonly isReady: boolean;
-  readonly member: MembershipSnapshot["self"]["status"];
-  readonly view: { readonly generation: number; readonly version: number };
-  readonly isStoreReachable: boolean;
-}
+import { untilReplaced } from "./until-replaced.ts";
 
 const tickMs = 250;
 const gaugesEveryMs = 1_000;
@@ -83,6 +47,8 @@ export class Node {
   readonly events: EventLog;
   readonly clusterEvents: ClusterEvents;
   readonly operations: Operations;
+  /** What hosts that make the first move bring. */
+  readonly shapes: Shapes;
   readonly #ports: NodePorts;
   readonly #setup: NodeSetup;
   readonly #membership: Membership;
@@ -97,7 +63,7 @@ export class Node {
   #loaded: Pick<MemberProgress, "viewSeen" | "placementHash"> = nothingLoaded;
 
   constructor(ports: NodePorts, setup: NodeSetup) {
-    const { store, clock, random, log, metrics, peers, transport } = ports;
+    const { store, clock, random, log, metrics, peers, transport, offers } = ports;
     const { meta, options } = setup;
     this.#ports = ports;
     this.#setup = setup;
@@ -132,11 +98,20 @@ export class Node {
       { store, clock, log, slice: () => this.#slice, pusher: () => this.#pusher },
       options.checkpointIntervalMs,
     );
+    this.shapes = new Shapes({
+      clock,
+      metrics,
+      peers,
+      slot: options.slot,
+      partitionOf: (id) => this.#partitionOf(id),
+      slice: () => this.#slice,
+      pusher: () => this.#pusher,
+    });
     this.#pusher = createPusher(
       {
         clock,
         random: random.fork("push"),
-        transport,
+        transport: this.shapes.transport(transport, offers),
         contents: (digest) => releases.readContent(digest),
         log: log.child({ component: "push" }),
         metrics,
@@ -162,6 +137,7 @@ export class Node {
         fleets,
         pusher: this.#pusher,
         checkpoints: this.#checkpointer,
+        storedView: () => readView(store),
         report: ({ generation, version }, placementHash) => {
           this.#loaded = { viewSeen: { generation, version }, placementHash };
           this.#reportProgress();
@@ -169,7 +145,7 @@ export class Node {
       },
       { partitionsCount: meta.partitions, overlapMaxMs: options.overlapMaxMs },
     );
-    this.#hints = new Hints({ peers, metrics, slice: this.#slice, slot: options.slot, log });
+    this.#hints = new Hints({ clock, peers, metrics, slice: this.#slice, slot: options.slot, log });
     this.clusterEvents = new ClusterEvents({
       clock,
       peers,
@@ -184,6 +160,7 @@ export class Node {
       hints: this.#hints,
       peers,
       events: this.events,
+      shapes: this.shapes,
       partitionOf: (id) => this.#partitionOf(id),
       wakeMembership: () => this.#membership.wake(),
     });
@@ -196,6 +173,7 @@ export class Node {
       restored: (restored) => this.#membership.restored(restored),
     });
     const directory = new Directory({
+      clock,
       slot: options.slot,
       slice: this.#slice,
       peers,
@@ -215,7 +193,7 @@ export class Node {
       hint: (hint) => this.#hints.tell(hint),
       wake: (id, partition) => this.#calls.wake(id, partition),
       evict: (slot) => this.#membership.evict(slot),
-      audit: (entry) => this.#audit(entry),
+      audit: (entry) => void this.#audit(entry),
     });
   }
 
@@ -230,7 +208,7 @@ export class Node {
       await this.#join(signal);
       this.#pusher.start();
       this.#running = this.#runLoops();
-      const replaced = this.#untilReplaced();
+      const replaced = untilReplaced(this.#membership);
       const stopped = new Promise<"stopped">((resolve) => {
         if (signal.aborted) resolve("stopped");
         else signal.addEventListener("abort", () => resolve("stopped"), { once: true });
@@ -302,21 +280,10 @@ export class Node {
     this.#hints.readSoon({ fleet: "change", partitions: [this.#partitionOf(id)] });
   }
 
-  #audit(entry: AuditEntry): void {
+  async #audit(entry: AuditEntry): Promise<void> {
     const { store, random, log } = this.#ports;
-    const append = async () => {
-      const outcome = await appendAudit(store, random, entry);
-      if (outcome.kind !== "written") log.warn({ action: entry.action }, "audit entry not written");
-    };
-    void append();
-  }
-
-  #untilReplaced(): { promise: Promise<"replaced">; forget: () => void } {
-    const { promise, resolve } = Promise.withResolvers<"replaced">();
-    const forget = this.#membership.subscribe(({ self }) => {
-      if (self.status === "replaced") resolve("replaced");
-    });
-    return { promise, forget };
+    const outcome = await appendAudit(store, random, entry);
+    if (outcome.kind !== "written") log.warn({ action: entry.action }, "audit entry not written");
   }
 
   async #runLoops(): Promise<void> {
@@ -375,6 +342,7 @@ export class Node {
     this.#reportProgress();
     metrics.partitionsOwned.set(this.#slice.servedPartitions().length);
     metrics.hostsOwned.set(this.#slice.hostsCount());
+    metrics.hostsDamaged.set(this.#slice.losses.damagedCount());
   }
 
   async #stop(graceMs: number): Promise<void> {

@@ -2,8 +2,8 @@
  * What people and programs can do to the cluster, free of HTTP: any node does any of it.
  *
  * A change is one conditional write; then the owners of what changed are told (a hint) and asked to
- * read it again before the answer goes out, so that whoever changed something sees it in the next
- * list. A hint that is lost costs freshness only: owners poll.
+ * read it again before the answer goes out, so that whoever changed something sees it in the next list.
+ * That wait is bounded, and so are the counts in the answer: a peer that hangs makes them incomplete, never late.
  */
 import type { AuditEntry } from "../inventory/audit.ts";
 import { parseHostId, parseHostInput, type HostRecord } from "../inventory/host.ts";
@@ -14,8 +14,9 @@ import type { Clock } from "../kernel/clock.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Meta } from "../store/meta.ts";
 import type { EvictOutcome } from "../membership/eviction-command.ts";
+import type { ViewNumber } from "../membership/member.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import type { Directory } from "./directory.ts";
+import { brief, patient, type Directory, type Patience } from "./directory.ts";
 import type { EventLog } from "./events.ts";
 import { importLines, type ImportReport } from "./import-lines.ts";
 import { memberViews, waitingViews, type MemberView } from "./members-view.ts";
@@ -71,7 +72,7 @@ export class Operations {
   ): Promise<HostRecord & { partition: number; outcome: PutOutcome }> {
     this.#requireTable();
     const input = parseHostInput(body, parseHostId(id));
-    const [taken] = await this.#ports.directory.takenAddresses([input]);
+    const [taken] = await this.#ports.directory.takenAddresses([input], brief.askMs);
     if (taken !== undefined) {
       throw new CoxswainError(
         "HOST_ADDRESS_TAKEN",
@@ -237,7 +238,7 @@ export class Operations {
       selector: rollout.selector,
     });
     this.#audit(actor, "rollout.start", rollout.id, { config, digest, selector: rollout.selector });
-    return this.#counted(rollout);
+    return this.#counted(rollout, brief);
   }
 
   async undoRollout(id: string, actor: string): Promise<RolloutView> {
@@ -255,7 +256,7 @@ export class Operations {
       undoes: id,
     });
     this.#audit(actor, "rollout.undo", rollout.id, { undoes: id });
-    return this.#counted(rollout);
+    return this.#counted(rollout, brief);
   }
 
   async listRollouts(limit: number): Promise<{ rollouts: RolloutView[] }> {
@@ -271,7 +272,7 @@ export class Operations {
         details: { id },
       });
     }
-    return this.#counted(rollout);
+    return this.#counted(rollout, patient);
   }
 
   async status(): Promise<object> {
@@ -300,7 +301,7 @@ export class Operations {
     };
   }
 
-  members(): object {
+  members(): { view: ViewNumber; members: MemberView[] } {
     const { view } = this.#ports.slice;
     return {
       view: { generation: view.generation, version: view.version },
@@ -350,9 +351,10 @@ export class Operations {
     return { partitions: partitionsCount, slots, ...common };
   }
 
-  async #counted(rollout: Rollout): Promise<RolloutView> {
+  async #counted(rollout: Rollout, patience: Patience): Promise<RolloutView> {
+    const { directory } = this.#ports;
     const { config, selector } = rollout;
-    const { counts, problems, missing } = await this.#ports.directory.counts({ config, selector });
+    const { counts, problems, missing } = await directory.counts({ config, selector }, patience);
     const isComplete = counts.applied === counts.total && missing.length === 0;
     const view = rolloutView(rollout, isComplete ? "complete" : "running");
     return { ...view, counts, problems, missing };

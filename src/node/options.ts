@@ -7,9 +7,10 @@
 import { logLevels } from "../kernel/log.ts";
 import type { OptionRule, OptionTable, Resolved } from "../kernel/options.ts";
 import { limits } from "../protocol/limits.ts";
+import { shapeOptionRules, shapeOptions } from "./shape-options.ts";
 
 /** Where the table is; `init` and `node` share these. */
-const storeOptions = {
+export const storeOptions = {
   store: {
     type: "choice",
     default: "dynamodb",
@@ -315,6 +316,7 @@ export const nodeOptions = {
     description: "File with the PEM key of `tlsCert`.",
     reason: "Read once at start; restart the node to rotate it.",
   },
+  ...shapeOptions,
   logLevel: {
     type: "choice",
     default: "info",
@@ -329,6 +331,7 @@ export type StoreOptions = Resolved<typeof storeOptions>;
 
 /** Rules that join two options of a node. */
 export const nodeOptionRules: readonly OptionRule<typeof nodeOptions>[] = [
+  ...shapeOptionRules,
   ({ silenceMs, beatIntervalMs }) =>
     silenceMs >= 3 * beatIntervalMs
       ? undefined

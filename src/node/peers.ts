@@ -8,9 +8,11 @@
 import { Agent, request } from "undici";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
 import type { EventPage } from "./events.ts";
+import { parsePeerAnswer } from "./peer-shapes.ts";
+import type { ShapeCalls } from "./shape-calls.ts";
 
 /** What a node can ask of a peer, with the body it sends and the answer it gets. */
-export interface PeerCalls {
+export interface PeerCalls extends ShapeCalls {
   /** Something changed: read these again. Answered once they have been read. */
   hint: { ask: Hint; answer: Record<string, never> };
   /** A sign of life of a host that the peer owns. */
@@ -78,6 +80,11 @@ export interface Counts {
   readonly rejected: number;
   readonly unreachable: number;
   readonly neverSeen: number;
+  /**
+   * Registered hosts whose record cannot be read and is not known from before: nobody pushes to them. They are in
+   * `total` unless a selector narrows it, because nobody knows their labels.
+   */
+  readonly damaged: number;
 }
 
 /** Hosts that have the same trouble, by class and message. */
@@ -99,7 +106,10 @@ export interface HeldView {
 /** One host as the API shows it. Times are ISO text. */
 export interface HostView {
   readonly id: string;
+  /** Empty where no mode of the host needs one. */
   readonly address: string;
+  /** Best first. */
+  readonly modes: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly pins: Readonly<Record<string, string>>;
   readonly partition: number;
@@ -110,7 +120,7 @@ export interface HostView {
     readonly configs?: readonly { readonly name: string; readonly digest: string }[];
   };
   readonly held: { readonly manifest: string; readonly configs?: readonly HeldView[] } | null;
-  readonly sync: keyof Omit<Counts, "total">;
+  readonly sync: keyof Omit<Counts, "total" | "damaged">;
   readonly reachability: string;
   readonly lastContact: string | null;
   readonly lastError: {
@@ -144,11 +154,15 @@ export const noMemberStatus = 503;
 
 export const peerPath = (name: string): string => `/coxswain/v1/peer/${name}`;
 
+/** An address that swallows everything must not hold up calls after its node is back. */
+const connectTimeoutMs = 1_000;
+
 /** Peers over HTTP, at most 4 connections each. */
 export function createHttpPeers(cluster: string): Peers {
   const dispatcher = new Agent({
     connections: 4,
     pipelining: 1,
+    connect: { timeout: connectTimeoutMs },
     keepAliveTimeout: 30_000,
     maxResponseSize: 16 * 1024 * 1024,
   });
@@ -174,8 +188,9 @@ export function createHttpPeers(cluster: string): Peers {
           await reply.body.dump();
           throw unreachable(`status ${reply.statusCode}`);
         }
-        // Peers are the same program and the same cluster; a shape that differs fails where it is used.
-        return (await reply.body.json()) as never;
+        const parsed = parsePeerAnswer(name, await reply.body.json());
+        if ("wrong" in parsed) throw unreachable(`Expected ${parsed.wrong}`);
+        return parsed.answer;
       } catch (error) {
         throw error instanceof CoxswainError ? error : unreachable(messageOf(error), error);
       }

@@ -1,8 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { failCalls } from "../inventory/test-faults.ts";
-import { keys } from "../store/store.ts";
+import { MemoryStore } from "../store/memory-store.ts";
+import { keys, type Item } from "../store/store.ts";
 import { hostId, SliceFixture } from "./node-fixture.ts";
 import { filled, ids, refresh, rollout, serving } from "./slice-fixture.ts";
+
+/** Eventually consistent reads are answered with `items`, as by a replica that is behind. */
+function answerLate(store: MemoryStore, items: readonly Item[]): void {
+  const replica = new MemoryStore();
+  replica.restore(items);
+  const strong = store.getMany.bind(store);
+  store.getMany = (asked, options?: { readonly isEventual: boolean }) =>
+    options?.isEventual === true ? replica.getMany(asked) : strong(asked);
+}
 
 describe("reading again", () => {
   test("a host that changes while its partition is being loaded is found without a poll", async () => {
@@ -118,6 +128,26 @@ describe("reading again", () => {
     expect(await fixture.slice.movedPartitions()).toEqual([fixture.partitionOf("h00")]);
     await refresh(fixture, "h00");
     expect(await fixture.slice.movedPartitions()).toEqual([]);
+  });
+
+  test("an old answer to the cheap look invents no loss", async () => {
+    const fixture = await serving();
+    const before = fixture.store.dump();
+    await fixture.put("h00", "http://elsewhere:9000");
+    await refresh(fixture, "h00");
+    answerLate(fixture.store, before);
+    expect(await fixture.slice.movedPartitions()).toEqual([]);
+    expect(fixture.slice.losses.seen).toEqual([]);
+  });
+
+  test("a strong look finds the loss that an old answer hides", async () => {
+    const fixture = await serving();
+    answerLate(fixture.store, fixture.store.dump());
+    fixture.store.restore([]);
+    await fixture.slice.movedPartitions();
+    expect(fixture.slice.losses.seen).toEqual([]);
+    await fixture.slice.movedPartitions({ isStrong: true });
+    expect(fixture.slice.losses.seen.length).toBeGreaterThan(0);
   });
 });
 

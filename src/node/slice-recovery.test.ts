@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { FleetStore } from "../inventory/fleet.ts";
+import { createRandom } from "../kernel/random.ts";
 import type { MemberReport } from "../membership/member.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import { overlapMaxMs, type SliceFixture, snapshotOf } from "./node-fixture.ts";
@@ -29,7 +31,54 @@ describe("a table that goes back (R12)", () => {
     await fixture.slice.refreshFleet();
     expect([fixture.targetIds(), fixture.slice.isFleetLost]).toEqual([ids, false]);
     expect(await fixture.slice.movedPartitions()).toEqual([]);
-    expect(fixture.slice.lostSeen.length).toBeGreaterThan(0);
+    expect(fixture.slice.losses.seen.length).toBeGreaterThan(0);
+  });
+
+  test("takes no host away whose counter others have moved on, until the view is there", async () => {
+    const fixture = await serving();
+    const { slice, store, hosts } = fixture;
+    const [id = ""] = ids;
+    const partition = fixture.partitionOf(id);
+    const count = [...slice.hostsOf(partition)].length;
+    store.restore([]);
+    // Writers that know nothing of the loss move the counter above the one that was loaded.
+    while ((await hosts.partitions.head(partition)) <= slice.revisionOf(partition)) {
+      await hosts.partitions.next(partition);
+    }
+    const { view } = slice;
+    for (const stored of [undefined, { ...view, version: 0 }, { ...view, generation: 2 }]) {
+      fixture.tableView = { view: stored };
+      await slice.refreshPartition(partition);
+      expect([...slice.hostsOf(partition)]).toHaveLength(count);
+    }
+    fixture.tableView = { view };
+    await slice.losses.hold(partition, () => slice.refreshPartition(partition));
+    expect([...slice.hostsOf(partition)]).toHaveLength(count);
+    await slice.refreshPartition(partition);
+    expect([...slice.hostsOf(partition)]).toHaveLength(0);
+  });
+
+  test("other rules under the known revision are a loss, and are not taken up", async () => {
+    const fixture = await serving();
+    const backup = fixture.store.dump();
+    await rollout(fixture, "app");
+    await fixture.slice.refreshFleet();
+    const known = fixture.slice.fleet;
+    fixture.store.restore(backup);
+    const { store } = fixture;
+    const stranger = new FleetStore(store, createRandom("stranger"));
+    await stranger.change(async (_fleet, revision) => ({
+      config: "other",
+      added: [{ rollout: "x", config: "other", digest: undefined, selector: [], revision }],
+      superseded: [],
+      revision,
+    }));
+    await fixture.slice.refreshFleet();
+    expect([fixture.slice.fleet, fixture.slice.isFleetLost]).toEqual([known, true]);
+    await fixture.fleets.restore(known);
+    await fixture.slice.refreshFleet();
+    expect(fixture.slice.isFleetLost).toBe(false);
+    expect(fixture.slice.fleet).toEqual({ rules: known.rules, revision: known.revision + 1 });
   });
 
   test("lets go of nothing: what it lacks may be in this memory only", async () => {

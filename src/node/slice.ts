@@ -10,11 +10,11 @@
  * In a raised generation nothing is pushed by rules older than the ones that the view names.
  */
 import type { Clock } from "../kernel/clock.ts";
-import { isCoxswainError, messageOf } from "../kernel/errors.ts";
+import { isCoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { FleetStore } from "../inventory/fleet.ts";
 import type { HostId, HostRecord } from "../inventory/host.ts";
-import type { HostStore, LoadedPartition } from "../inventory/hosts.ts";
+import type { DamagedHost, HostStore, LoadedPartition } from "../inventory/hosts.ts";
 import type { Fleet } from "../inventory/rules.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
@@ -26,6 +26,7 @@ import { emptyView, isNewerView, type View } from "../ring/view.ts";
 import { forEachBounded } from "../inventory/bounded.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { isOutvoted, isOwnView, successorOf } from "./handover.ts";
+import { idsOf, isTableCurrent, Losses, type KnownPartition } from "./losses.ts";
 import { placeInTurns } from "./place-in-turns.ts";
 
 interface ServedPartition {
@@ -42,6 +43,8 @@ export interface SlicePorts {
   readonly fleets: FleetStore;
   readonly pusher: Pusher;
   readonly checkpoints: Checkpoints;
+  /** The view as the store has it now. */
+  readonly storedView: () => Promise<View | undefined>;
   /** Called when everything that `view` gives this node has been loaded. */
   readonly report: (view: View, placementHash: string, hostsCount: number) => void;
 }
@@ -71,7 +74,8 @@ export class Slice {
   readonly #rules: CurrentRules;
   #rereadUpTo = -1;
   readonly #changedWhileLoading = new Set<number>();
-  #lostSeen: readonly number[] = [];
+  /** What the table was seen to lose of the served partitions. */
+  readonly losses = new Losses();
   /** Others place hosts differently, and they are as many or more. */
   #isOutvoted = false;
   /** Wanted partitions were not taken up because of that. */
@@ -112,6 +116,18 @@ export class Slice {
     return this.#served.get(partition)?.hosts.values() ?? [];
   }
 
+  /** A copy of what is known of a partition; nothing where it is not served. */
+  known(partition: number): KnownPartition {
+    const { revision, hosts } = this.#served.get(partition) ?? { revision: 0, hosts: [] };
+    return { revision, hosts: new Map(hosts) };
+  }
+
+  /** Hosts of a served partition of which nothing but the id is known. */
+  damagedIn(partition: number): readonly DamagedHost[] {
+    const hosts: ReadonlyMap<string, unknown> | undefined = this.#served.get(partition)?.hosts;
+    return this.losses.damagedIn(partition).filter(({ id }) => hosts?.has(id) === false);
+  }
+
   record(partition: number, id: HostId): HostRecord | undefined {
     return this.#served.get(partition)?.hosts.get(id);
   }
@@ -121,8 +137,7 @@ export class Slice {
   }
 
   fenceOf(record: HostRecord): Fence {
-    const { generation } = this.#view;
-    return { generation, fleet: this.#rules.fleet.revision, host: record.revision };
+    return this.#rules.fenceOf(this.#view.generation, record.revision);
   }
 
   hostsCount(): number {
@@ -139,11 +154,6 @@ export class Slice {
   /** True where the store had older rules at the last look than this node has. */
   get isFleetLost(): boolean {
     return this.#rules.isLost;
-  }
-
-  /** Served partitions whose counter had gone back at the last look. */
-  get lostSeen(): readonly number[] {
-    return this.#lostSeen;
   }
 
   /** The head of a served partition at its last load. */
@@ -248,10 +258,16 @@ export class Slice {
   }
 
   /** Served partitions whose counter in the store is above the one that was loaded. */
-  async movedPartitions(): Promise<number[]> {
-    const heads = await this.#ports.hosts.heads(this.servedPartitions());
-    this.#lostSeen = this.#partitionsWhere(heads, (head, loaded) => head < loaded);
-    return this.#partitionsWhere(heads, (head, loaded) => head > loaded);
+  async movedPartitions(read = { isStrong: false }): Promise<number[]> {
+    const known = this.servedPartitions().map(
+      (served) => [served, this.revisionOf(served)] as const,
+    );
+    const heads = await this.#ports.hosts.movedHeads(new Map(known), read);
+    const found = [...heads].filter(([partition]) => this.#served.has(partition));
+    const below = found.filter(([partition, head]) => head < this.revisionOf(partition));
+    const above = found.filter(([partition, head]) => head > this.revisionOf(partition));
+    this.losses.countersWentBack(below.map(([partition]) => partition));
+    return above.map(([partition]) => partition);
   }
 
   /**
@@ -266,18 +282,6 @@ export class Slice {
     return chosen;
   }
 
-  #partitionsWhere(
-    heads: ReadonlyMap<number, number>,
-    is: (head: number, loaded: number) => boolean,
-  ): number[] {
-    return [...heads]
-      .filter(([partition, head]) => {
-        const served = this.#served.get(partition);
-        return served !== undefined && is(head, served.revision);
-      })
-      .map(([partition]) => partition);
-  }
-
   #holdBack(partitions: number): void {
     this.#isHeldBack = true;
     this.#ports.log.error(
@@ -287,35 +291,19 @@ export class Slice {
   }
 
   async #loadAll(partitions: readonly number[], isSuperseded: () => boolean): Promise<boolean> {
-    let failure: unknown;
-    const heads = await this.#headsOf(partitions);
-    if (heads === undefined) return false;
-    await forEachBounded(partitions, loadsAtOnce, async (partition) => {
-      if (failure !== undefined || isSuperseded()) return;
-      try {
+    try {
+      // One read for a hundred partitions: most of a small fleet's are empty and need no other.
+      const heads = await this.#ports.hosts.heads(partitions);
+      await forEachBounded(partitions, loadsAtOnce, async (partition) => {
+        if (isSuperseded()) return;
         await this.#load(partition, heads.get(partition));
         if (this.#changedWhileLoading.delete(partition)) await this.#load(partition);
-      } catch (error) {
-        if (!isCoxswainError(error)) throw error;
-        failure ??= error;
-      }
-    });
-    if (failure === undefined) return true;
-    this.#ports.log.warn(
-      { err: messageOf(failure) },
-      "a partition could not be loaded; trying again",
-    );
-    return false;
-  }
-
-  /** One read for a hundred partitions: most of a small fleet's are empty and need no other. */
-  async #headsOf(partitions: readonly number[]): Promise<Map<number, number> | undefined> {
-    try {
-      return await this.#ports.hosts.heads(partitions);
+      });
+      return true;
     } catch (error) {
       if (!isCoxswainError(error)) throw error;
       this.#ports.log.warn({ err: error.message }, "partitions cannot be loaded; trying again");
-      return undefined;
+      return false;
     }
   }
 
@@ -329,6 +317,7 @@ export class Slice {
     if (current !== undefined && (isTorn || loaded.revision < current.revision)) return;
     const served = current ?? { revision: 0, hosts: new Map(), releasingSinceMs: undefined };
     this.#served.set(partition, served);
+    this.losses.loaded(partition, served, loaded);
     served.revision = loaded.revision;
     this.#take(served.hosts, loaded, current === undefined ? "load" : "change", known);
     for (const { id, error } of loaded.damaged) {
@@ -336,17 +325,16 @@ export class Slice {
     }
   }
 
-  /**
-   * True where a load lacks hosts and the counter went back while it was read: that is a table being
-   * emptied, and no removal of hosts.
-   */
+  /** True where a load lacks hosts because the table lost them, and not because they were removed. */
   async #isTorn(partition: number, loaded: LoadedPartition): Promise<boolean> {
     const before = this.#served.get(partition);
     if (before === undefined) return false;
     const present = idsOf(loaded);
     if ([...before.hosts.keys()].every((id) => present.has(id))) return false;
     const heads = await this.#ports.hosts.heads([partition]);
-    return (heads.get(partition) ?? 0) < loaded.revision;
+    if ((heads.get(partition) ?? 0) < loaded.revision) return true;
+    const view = this.#view;
+    return !isTableCurrent(await this.#ports.storedView(), view) || this.losses.isHeld(partition);
   }
 
   #take(
@@ -372,12 +360,20 @@ export class Slice {
   #drop(partition: number): void {
     const served = this.#served.get(partition);
     this.#served.delete(partition);
+    this.losses.dropped(partition);
     for (const id of served?.hosts.keys() ?? []) this.#ports.pusher.remove(id);
   }
 
   #retarget(record: HostRecord, reason: PushReason, known?: HostCheckpoint): void {
-    const { id, address } = record;
-    const target = { id, address, fence: this.fenceOf(record), manifest: this.desiredOf(record) };
+    const { id, address, modes } = record;
+    const target = {
+      id,
+      address,
+      fence: this.fenceOf(record),
+      manifest: this.desiredOf(record),
+      // Most hosts are dialled: they need no route.
+      ...(modes.length === 1 && modes[0] === "dial" ? undefined : { modes }),
+    };
     this.#ports.pusher.upsert(target, reason, known);
   }
 
@@ -392,9 +388,4 @@ export class Slice {
       }
     }
   }
-}
-
-/** A damaged record is still a registered host: what is known of it stays. */
-function idsOf({ hosts, damaged }: LoadedPartition): Set<string> {
-  return new Set<string>([...hosts, ...damaged].map(({ id }) => id));
 }

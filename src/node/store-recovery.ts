@@ -21,6 +21,7 @@ import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import type { View } from "../ring/view.ts";
 import { initialiseCluster, type Meta } from "../store/meta.ts";
 import type { Store } from "../store/store.ts";
+import { restorePartition } from "./restore-partition.ts";
 import type { Slice } from "./slice.ts";
 
 const partitionsAtOnce = 8;
@@ -50,20 +51,30 @@ export class StoreRecovery {
     const { slice, log } = this.#ports;
     if (isStoreBehind && this.#restoredFor !== view) {
       log.error({}, "the table was emptied or rolled back: writing back what this node knows");
-      await slice.movedPartitions();
-      if (!(await this.#writeBack(slice.lostSeen))) return;
+      // An older answer could hide what is lost, and nobody would write it back.
+      await slice.movedPartitions({ isStrong: true });
+      const withHosts = slice
+        .servedPartitions()
+        .filter((number) => slice.known(number).hosts.size > 0);
+      // Counters may be where they were, by other writes, and records gone all the same.
+      const partitions = new Set([...slice.losses.seen, ...withHosts]);
+      if (!(await this.#writeBack([...partitions], { isTableLost: true }))) return;
       const { generation, version } = view;
       const fleetRevision = slice.fleet.revision;
       this.#ports.restored({ view: { generation, version }, fleetRevision });
       this.#restoredFor = view;
-    } else if (slice.isFleetLost || slice.lostSeen.length > 0) {
-      log.error({ partitions: slice.lostSeen.length }, "the table lost items: writing them back");
-      await this.#writeBack(slice.lostSeen);
+    } else if (slice.isFleetLost || slice.losses.seen.length > 0) {
+      const { seen } = slice.losses;
+      log.error({ partitions: seen.length }, "the table lost items: writing them back");
+      await this.#writeBack(seen, { isTableLost: false });
     }
   }
 
   /** False where the table is another cluster's: that is for a person to see to. */
-  async #writeBack(partitions: readonly number[]): Promise<boolean> {
+  async #writeBack(
+    partitions: readonly number[],
+    { isTableLost }: { readonly isTableLost: boolean },
+  ): Promise<boolean> {
     const { store, clock, random, meta, slice, fleets, hosts, log } = this.#ports;
     try {
       const { partitions: partitionsCount, clusterId } = meta;
@@ -75,9 +86,12 @@ export class StoreRecovery {
     }
     await fleets.restore(slice.fleet);
     await forEachBounded(partitions, partitionsAtOnce, (partition) =>
-      hosts.partitions.restore(partition, slice.revisionOf(partition), [
-        ...slice.hostsOf(partition),
-      ]),
+      slice.losses.hold(partition, () => {
+        const { losses } = slice;
+        const isLost = isTableLost || losses.isCounterLost(partition);
+        const suspicion = { isLost, reappeared: losses.reappeared(partition) };
+        return restorePartition(hosts, partition, slice.known(partition), suspicion);
+      }),
     );
     log.info({ partitions: partitions.length }, "written back");
     return true;

@@ -15,6 +15,8 @@ import type { Manifest } from "../protocol/manifest.ts";
 import { syncRequestSchema, type HeldConfig } from "../protocol/sync.ts";
 import { emptyView } from "../ring/view.ts";
 import type { HostCheckpoint } from "./host-checkpoint.ts";
+import { createHostTransport } from "./host-transport.ts";
+import { failed } from "./http-exchange.ts";
 import type { FailureClass, ExchangeRequest, ExchangeResult, Transport } from "./transport.ts";
 import { defaultPushOptions, type PushOptions } from "./push-options.ts";
 import { createPusher, type PushTarget } from "./pusher.ts";
@@ -151,12 +153,35 @@ export function setUp(options: Partial<PushOptions> = {}) {
   const contents = new Map<Digest, Uint8Array>();
   const metrics = createMetrics();
   const log: string[] = [];
-  const state = { mayPush: true, contentsMs: 0 };
+  /** Hosts that have opened a connection. */
+  const links = new Map<string, FakeHost>();
+  /** What was laid ready, as `host fence`. */
+  const offered: string[] = [];
+  /** What was laid ready for hosts that are reached in another way. */
+  const kept: string[] = [];
+  const state = { mayPush: true, contentsMs: 0, areOffersDown: false };
   const pusher = createPusher(
     {
       clock,
       random: createRandom("pusher"),
-      transport,
+      transport: createHostTransport({
+        sockets: transport,
+        links: {
+          exchange: (request, { host }) => {
+            const linked = links.get(host);
+            return linked && Promise.resolve(linked.answer(request, clock.monotonicMs()));
+          },
+          linkCount: 0,
+        },
+        offers: {
+          offer: async ({ host, fence }) => {
+            offered.push(`${host} ${formatFence(fence)}`);
+            if (state.areOffersDown) return failed("offers", "down", false);
+            return { kind: "offered" };
+          },
+          keep: ({ host, fence }) => kept.push(`${host} ${formatFence(fence)}`),
+        },
+      }),
       contents: async (digest) => {
         if (state.contentsMs > 0) await clock.sleep(state.contentsMs);
         const bytes = contents.get(digest);
@@ -213,7 +238,8 @@ export function setUp(options: Partial<PushOptions> = {}) {
   const metric = async (name: string) =>
     (await metrics.registry.getSingleMetric(`coxswain_${name}`)?.get())?.values ?? [];
   pusher.start();
-  return { clock, transport, pusher, log, state, contents, release, host, target, push, metric };
+  const shown = { log, links, offered, kept, state, contents };
+  return { clock, transport, pusher, ...shown, release, host, target, push, metric };
 }
 
 /** Hosts `prefix0`, `prefix1`… that answer in 5 ms. */

@@ -10,9 +10,9 @@ import type { Digest } from "../protocol/digest.ts";
 import { formatFence, parseFence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HeldConfig } from "../protocol/sync.ts";
+import { noProblems, type HeldState } from "./held-state.ts";
 import {
   newStatus,
-  type HeldState,
   type HostError,
   type HostStatus,
   type Moment,
@@ -107,6 +107,6 @@ function heldOf(checkpoint: HostCheckpoint, manifest: Manifest): HeldState | und
     manifest: isDesired ? manifest.digest : checkpoint.manifest,
     fence: checkpoint.fence === undefined ? undefined : parseFence(checkpoint.fence),
     configs: isDesired ? manifest.configs : undefined,
-    problems: checkpoint.problems ?? [],
+    problems: checkpoint.problems ?? noProblems,
   };
 }

@@ -2,27 +2,17 @@
  * What the owner knows of one host, as a value (status-reducer.ts makes the next one of each event).
  *
  * Reachability goes unknown -> ok -> suspect -> unreachable -> lost and back on any sign of life.
- * One class with one fixed shape and shared parts (manifest lists, fences, empty lists), because an
- * owner holds one of these for every host of its slice. Only the owner's own monotonic time decides;
+ * One class with one fixed shape and shared parts (what is held, and that nothing is wrong), because
+ * an owner holds one of these for every host of its slice. Only the owner's own monotonic time decides;
  * wall times are for people.
  */
 import type { Digest } from "../protocol/digest.ts";
-import type { Fence } from "../protocol/fence.ts";
-import type { HeldConfig, SyncReply } from "../protocol/sync.ts";
+import type { SyncReply } from "../protocol/sync.ts";
+import type { HeldState } from "./held-state.ts";
 import type { OutcomeKind } from "./outcome.ts";
 
 export const reachabilities = ["unknown", "ok", "suspect", "unreachable", "lost"] as const;
 export type Reachability = (typeof reachabilities)[number];
-
-/** What the host holds, by its own last word. */
-export interface HeldState {
-  readonly manifest: Digest;
-  readonly fence: Fence | undefined;
-  /** Shared with the manifest where the host is in sync; undefined where only the digest is known. */
-  readonly configs: readonly { readonly name: string; readonly digest: string }[] | undefined;
-  /** Results other than applied, unchanged and removed. */
-  readonly problems: readonly HeldConfig[];
-}
 
 export interface HostError {
   readonly class: OutcomeKind;
@@ -56,6 +46,10 @@ export interface HostStatus {
   readonly parked: Parked | undefined;
   /** Monotonic, as far as this node knows. */
   readonly parkedSinceMs: number;
+  /** A manifest whose push had no answer: what became of it is asked for before it is sent again. */
+  readonly unanswered: Digest | undefined;
+  /** A manifest that this agent process could not apply: parked when that happens again. */
+  readonly failedOnce: Digest | undefined;
   readonly isQuarantined: boolean;
   /** Configs whose contents the host asked for. */
   readonly asked: readonly string[] | undefined;
@@ -64,6 +58,8 @@ export interface HostStatus {
   readonly boot: string | undefined;
   readonly agent: string | undefined;
   readonly state: SyncReply["state"];
+  /** The fields that only a host in trouble has, as one value. */
+  readonly trouble: Trouble;
 }
 
 export interface StatusRules {
@@ -77,52 +73,184 @@ export interface Moment {
   readonly wallMs: number;
 }
 
+/** What only a host has that fails, is parked or asked for contents. Never changed: replaced. */
+interface Trouble {
+  readonly failures: number;
+  readonly failingSinceMs: number;
+  readonly attempts: number;
+  readonly lastError: HostError | undefined;
+  readonly nextAttemptMs: number | undefined;
+  readonly nextAttemptWallMs: number | undefined;
+  readonly parked: Parked | undefined;
+  readonly parkedSinceMs: number;
+  readonly unanswered: Digest | undefined;
+  readonly failedOnce: Digest | undefined;
+  readonly isQuarantined: boolean;
+  readonly asked: readonly string[] | undefined;
+  readonly askedRounds: number;
+}
+
+/** Shared by all hosts that are well: half of what a status would need otherwise. */
+const noTrouble: Trouble = {
+  failures: 0,
+  failingSinceMs: 0,
+  attempts: 0,
+  lastError: undefined,
+  nextAttemptMs: undefined,
+  nextAttemptWallMs: undefined,
+  parked: undefined,
+  parkedSinceMs: 0,
+  unanswered: undefined,
+  failedOnce: undefined,
+  isQuarantined: false,
+  asked: undefined,
+  askedRounds: 0,
+};
+
+/** Since when says nothing where nothing fails or is parked. */
+function isOver(trouble: Trouble): boolean {
+  return (
+    trouble.failures === 0 &&
+    trouble.attempts === 0 &&
+    trouble.lastError === undefined &&
+    trouble.nextAttemptMs === undefined &&
+    trouble.parked === undefined &&
+    trouble.unanswered === undefined &&
+    trouble.failedOnce === undefined &&
+    !trouble.isQuarantined &&
+    trouble.asked === undefined &&
+    trouble.askedRounds === 0
+  );
+}
+
 export class Status implements HostStatus {
   reachability: Reachability = "unknown";
-  failures = 0;
-  failingSinceMs = 0;
-  attempts = 0;
   lastContactWallMs: number | undefined = undefined;
-  lastError: HostError | undefined = undefined;
-  nextAttemptMs: number | undefined = undefined;
-  nextAttemptWallMs: number | undefined = undefined;
   held: HeldState | undefined = undefined;
-  parked: Parked | undefined = undefined;
-  parkedSinceMs = 0;
-  isQuarantined = false;
-  asked: readonly string[] | undefined = undefined;
-  askedRounds = 0;
   boot: string | undefined = undefined;
   agent: string | undefined = undefined;
   state: SyncReply["state"] = undefined;
+  trouble: Trouble = noTrouble;
+
+  get failures(): number {
+    return this.trouble.failures;
+  }
+  set failures(value: number) {
+    this.#set("failures", value);
+  }
+
+  get failingSinceMs(): number {
+    return this.trouble.failingSinceMs;
+  }
+  set failingSinceMs(value: number) {
+    this.#set("failingSinceMs", value);
+  }
+
+  get attempts(): number {
+    return this.trouble.attempts;
+  }
+  set attempts(value: number) {
+    this.#set("attempts", value);
+  }
+
+  get lastError(): HostError | undefined {
+    return this.trouble.lastError;
+  }
+  set lastError(value: HostError | undefined) {
+    this.#set("lastError", value);
+  }
+
+  get nextAttemptMs(): number | undefined {
+    return this.trouble.nextAttemptMs;
+  }
+  set nextAttemptMs(value: number | undefined) {
+    this.#set("nextAttemptMs", value);
+  }
+
+  get nextAttemptWallMs(): number | undefined {
+    return this.trouble.nextAttemptWallMs;
+  }
+  set nextAttemptWallMs(value: number | undefined) {
+    this.#set("nextAttemptWallMs", value);
+  }
+
+  get parked(): Parked | undefined {
+    return this.trouble.parked;
+  }
+  set parked(value: Parked | undefined) {
+    this.#set("parked", value);
+  }
+
+  get parkedSinceMs(): number {
+    return this.trouble.parkedSinceMs;
+  }
+  set parkedSinceMs(value: number) {
+    this.#set("parkedSinceMs", value);
+  }
+
+  get unanswered(): Digest | undefined {
+    return this.trouble.unanswered;
+  }
+  set unanswered(value: Digest | undefined) {
+    this.#set("unanswered", value);
+  }
+
+  get failedOnce(): Digest | undefined {
+    return this.trouble.failedOnce;
+  }
+  set failedOnce(value: Digest | undefined) {
+    this.#set("failedOnce", value);
+  }
+
+  get isQuarantined(): boolean {
+    return this.trouble.isQuarantined;
+  }
+  set isQuarantined(value: boolean) {
+    this.#set("isQuarantined", value);
+  }
+
+  get asked(): readonly string[] | undefined {
+    return this.trouble.asked;
+  }
+  set asked(value: readonly string[] | undefined) {
+    this.#set("asked", value);
+  }
+
+  get askedRounds(): number {
+    return this.trouble.askedRounds;
+  }
+  set askedRounds(value: number) {
+    this.#set("askedRounds", value);
+  }
+
+  /** To be called when the status is complete: a host that is well again costs no more than one that was. */
+  settle(): this {
+    if (isOver(this.trouble)) this.trouble = noTrouble;
+    return this;
+  }
+
+  #set<Field extends keyof Trouble>(field: Field, value: Trouble[Field]): void {
+    if (this.trouble[field] === value) return;
+    this.trouble = { ...this.trouble, [field]: value };
+  }
 }
 
 /** A copy to be changed before anyone else sees it. */
 export function copyOf(status: HostStatus): Status {
   const copy = new Status();
   copy.reachability = status.reachability;
-  copy.failures = status.failures;
-  copy.failingSinceMs = status.failingSinceMs;
-  copy.attempts = status.attempts;
   copy.lastContactWallMs = status.lastContactWallMs;
-  copy.lastError = status.lastError;
-  copy.nextAttemptMs = status.nextAttemptMs;
-  copy.nextAttemptWallMs = status.nextAttemptWallMs;
   copy.held = status.held;
-  copy.parked = status.parked;
-  copy.parkedSinceMs = status.parkedSinceMs;
-  copy.isQuarantined = status.isQuarantined;
-  copy.asked = status.asked;
-  copy.askedRounds = status.askedRounds;
   copy.boot = status.boot;
   copy.agent = status.agent;
   copy.state = status.state;
+  copy.trouble = status.trouble;
   return copy;
 }
 
 /** A host of which nothing is known. `parts` override single fields. */
 export function newStatus(parts: Partial<HostStatus> = {}): HostStatus {
-  return Object.assign(new Status(), parts);
+  return Object.assign(new Status(), parts).settle();
 }
 
 /** True while `manifest` must not be sent to the host again. */

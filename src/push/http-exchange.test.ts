@@ -10,7 +10,12 @@ function connectOver(near: Duplex) {
   const log: string[] = [];
   const connection = new HttpConnection(near, {
     onResult(result, reuse) {
-      const what = result.kind === "failed" ? result.failure : `${result.status}`;
+      const what =
+        result.kind === "failed"
+          ? result.failure
+          : result.kind === "reply"
+            ? `${result.status}`
+            : result.kind;
       log.push(`${what} ${reuse === undefined ? "closed" : `kept ${reuse.keepAliveMs}`}`);
     },
     onClosed: (error) => log.push(`closed ${error?.message ?? ""}`.trim()),

@@ -5,9 +5,12 @@
  * "unreachable", and what comes next. Everything that follows (status, queue, pace) reads the row
  * and never the status code, so docs/protocol.md and this table can be compared line by line.
  */
+import { isUtf8 } from "node:buffer";
 import type { HostId } from "../inventory/host.ts";
 import type { Digest } from "../protocol/digest.ts";
 import { parseFence, type Fence } from "../protocol/fence.ts";
+import { isStateShallow, stateBytes } from "../protocol/host-state.ts";
+import { limits } from "../protocol/limits.ts";
 import { syncReplySchema, type SyncReply } from "../protocol/sync.ts";
 import type { ExchangeResult, FailureClass } from "./transport.ts";
 import { readUsualReply } from "./usual-reply.ts";
@@ -33,6 +36,12 @@ export type OutcomeKind =
   | "tooLarge"
   | "unprocessable"
   | "busy"
+  /** What the host should hold lies ready; the host has to fetch it. */
+  | "offered"
+  /** A host that fetches has neither fetched nor reported for too long. */
+  | "overdue"
+  /** It cannot be reached as it should, and reports in another way. */
+  | "onFallback"
   | FailureClass;
 
 export interface PushOutcome {
@@ -111,6 +120,18 @@ export const outcomePolicies: Readonly<Record<OutcomeKind, OutcomePolicy>> = {
   tls: { ...unreachable, fault: "inventory", baseMs: 5 * secondMs },
   ambiguous: { ...unreachable, fault: "unknown" },
   protocol: { ...unreachable, baseMs: 5 * secondMs },
+  // An attach wakes it at once.
+  detached: { ...unreachable, baseMs: 5 * secondMs },
+  offered: { ...well, isSignOfLife: false },
+  // The object store's trouble: hosts that are pushed to go on.
+  offers: { ...unreachable, fault: "node", countsAsUnreachable: false, capMs: minuteMs },
+  overdue: { ...unreachable, baseMs: 30 * secondMs },
+  onFallback: {
+    ...unreachable,
+    fault: "path",
+    countsAsUnreachable: false,
+    baseMs: 15 * secondMs,
+  },
 };
 
 /** A host may ask for rest, but not for ever. */
@@ -127,6 +148,7 @@ export interface Expected {
 /** The meaning of one exchange. */
 export function classifyExchange(result: ExchangeResult, expected: Expected): PushOutcome {
   if (result.kind === "failed") return outcome(result.failure, result.message);
+  if (result.kind === "offered") return outcome("offered", "");
   switch (result.status) {
     case 200:
       return classifyReply(result.body, expected);
@@ -172,6 +194,7 @@ export function outcome(kind: OutcomeKind, message: string): PushOutcome {
 }
 
 const nothing: readonly string[] = [];
+const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
 
 function classifyReply(body: Buffer, expected: Expected): PushOutcome {
   const reply = parseReply(body);
@@ -232,13 +255,28 @@ function refusal(body: Buffer, otherwise: string): string {
 
 /** A reply, or why it is none. */
 function parseReply(body: Buffer): SyncReply | string {
+  if (!isUtf8(body)) return "reply is not a sync reply: it is no UTF-8";
   const value = parseJson(body);
   const usual = readUsualReply(value);
-  if (usual !== undefined) return usual;
+  if (usual !== undefined) return boundedReply(usual, body.length);
   const parsed = syncReplySchema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return boundedReply(parsed.data, body.length);
   const issue = parsed.error.issues[0];
   return `reply is not a sync reply: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`;
+}
+
+/** What the schema does not say: the fence is one, and the state can be kept and shown. */
+function boundedReply(reply: SyncReply, bodyBytes: number): SyncReply | string {
+  const { fence, view, state } = reply;
+  if (parseFence(fence) === undefined) return "reply is not a sync reply: fence of another form";
+  if (!viewPattern.test(view)) return "reply is not a sync reply: view of another form";
+  if (state === undefined) return reply;
+  if (!isStateShallow(state)) {
+    return `reply is not a sync reply: state deeper than ${limits.stateDepthMax}`;
+  }
+  // A state is no longer than the reply that it came in.
+  if (bodyBytes <= limits.stateBytesMax || stateBytes(state) <= limits.stateBytesMax) return reply;
+  return `reply is not a sync reply: state over ${limits.stateBytesMax} bytes`;
 }
 
 function parseJson(body: Buffer): unknown {

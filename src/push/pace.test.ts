@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Pace, type PaceOptions } from "./pace.ts";
-import { lanes, pools } from "./queue.ts";
+import { lanes, pools, type Pool } from "./queue.ts";
 
 const options: PaceOptions = {
   pushesPerSecond: 100,
@@ -11,10 +11,13 @@ const options: PaceOptions = {
   sweepShareRatio: 0.1,
   rollbackReserveRatio: 0.1,
   lagHighMs: 100,
-  latencyHighMs: 1_000,
 };
 /** 50 ms worth of tokens. */
 const burst = 5;
+
+function flight(pool: Pool, startedMs = 0): Parameters<Pace["ended"]>[0] {
+  return { pool, form: "full", startedMs };
+}
 
 /** Starts whatever is allowed, every 10 ms, and ends it at once. */
 function startAll(pace: Pace, lane: (typeof lanes)[number], fromMs: number, toMs: number): number {
@@ -22,7 +25,7 @@ function startAll(pace: Pace, lane: (typeof lanes)[number], fromMs: number, toMs
   for (let atMs = fromMs; atMs <= toMs; atMs += 10) {
     while (pace.mayStart(lane, "steady", atMs)) {
       pace.started(lane, "steady");
-      pace.ended("steady", 1);
+      pace.ended(flight("steady"), 1);
       starts++;
     }
   }
@@ -47,12 +50,13 @@ describe("the pace", () => {
           atMs += byMs;
           while (pace.mayStart(lane, pool, atMs)) {
             pace.started(lane, pool);
-            pace.ended(pool, latencyMs);
+            pace.ended(flight(pool, atMs), latencyMs);
             starts++;
           }
-          pace.adapt(lagMs);
+          pace.adapt(lagMs, atMs);
           expect(starts).toBeLessThanOrEqual((atMs * 100) / 1_000 + burst + 1e-6);
           expect(pace.inFlightLimit).toBeLessThanOrEqual(options.inFlightMax);
+          expect(pace.rateLimit).toBeLessThanOrEqual(options.pushesPerSecond);
         }
       }),
     );
@@ -111,19 +115,56 @@ describe("the pace", () => {
     expect(pace.mayStart("rollback", "steady", 0)).toBe(false);
   });
 
-  it.each([
-    { what: "the event loop lags", lagMs: 150, latencyMs: 1 },
-    { what: "replies become slow", lagMs: 0, latencyMs: 1_500 },
-  ])("takes fewer in flight while $what, and recovers", ({ lagMs, latencyMs }) => {
-    const pace = new Pace({ ...options, pushesPerSecond: 10_000 }, 0);
-    for (let round = 0; round < 20; round++) {
-      pace.started("change", "steady");
-      pace.ended("steady", latencyMs);
-      pace.adapt(lagMs);
-    }
+  it("takes fewer in flight and fewer a second while the event loop lags, and recovers", () => {
+    const pace = new Pace({ ...options, pushesPerSecond: 4_000 }, 0);
+    for (let round = 1; round <= 20; round++) pace.adapt(150, round * 500);
     expect(pace.inFlightLimit).toBe(4);
-    for (let round = 0; round < 40; round++) pace.adapt(0);
+    expect(pace.rateLimit).toBe(1_000);
+    const burstOf4000 = 200;
+    const starts = () => startAll(pace, "change", 10_010, 20_000);
+    expect(starts()).toBeLessThanOrEqual(1_000 * 10 + burstOf4000);
+    for (let round = 1; round <= 40; round++) pace.adapt(0, 20_000 + round * 500);
     expect(pace.inFlightLimit).toBe(options.inFlightMax);
+    expect(pace.rateLimit).toBe(4_000);
+    expect(startAll(pace, "change", 40_010, 50_010)).toBeGreaterThanOrEqual(39_000);
+  });
+
+  it("takes fewer in flight when replies become slow", () => {
+    const pace = new Pace({ ...options, pushesPerSecond: 10_000 }, 0);
+    const limits: number[] = [];
+    for (let atMs = 500; atMs <= 5_000; atMs += 500) {
+      for (let push = 0; push < 18; push++) pace.started("change", "steady");
+      const latencyMs = atMs <= 2_500 ? 1 : 400;
+      for (let push = 0; push < 18; push++) pace.ended(flight("steady", atMs - 450), latencyMs);
+      pace.adapt(0, atMs);
+      limits.push(pace.inFlightLimit);
+    }
+    expect(limits.slice(0, 5)).toEqual([20, 20, 20, 20, 20]);
+    expect(Math.min(...limits)).toBeCloseTo(18 * 0.6, 5);
+  });
+
+  it("gets its places back under load although the last ones are kept for rollbacks", () => {
+    const pace = new Pace({ ...options, pushesPerSecond: 10_000 }, 0);
+    for (let round = 1; round <= 20; round++) pace.adapt(150, round * 500);
+    for (let atMs = 20_000; atMs <= 40_000; atMs += 500) {
+      const started: Parameters<Pace["ended"]>[0][] = [];
+      while (pace.mayStart("change", "steady", atMs)) {
+        pace.started("change", "steady");
+        started.push(flight("steady", atMs));
+      }
+      for (const each of started) pace.ended(each, 5);
+      pace.adapt(0, atMs + 400);
+    }
+    expect(pace.inFlightLimit).toBe(options.inFlightMax);
+  });
+
+  it("is not slower than a tenth where both the node's doubt and its lag ask for it", () => {
+    const pace = new Pace({ ...options, pushesPerSecond: 4_000 }, 0);
+    for (let round = 1; round <= 20; round++) pace.adapt(150, round * 500);
+    pace.setSlow(true, 10_000);
+    expect(pace.rateLimit).toBe(400);
+    pace.setSlow(false, 10_000);
+    expect(pace.rateLimit).toBe(1_000);
   });
 
   it("starts nothing during a pause and a tenth while slow", () => {

@@ -4,15 +4,14 @@
  * A token bucket bounds pushes per second; in-flight limits bound what is under way. Retries draw on
  * a bucket of their own as well, so that they take at most their share; sweeps get a share of what
  * changes would take; suspects have places of their own; the last places are kept for rollbacks.
- * The in-flight limit adapts: additive increase while it is used, multiplicative decrease when the
- * event loop lags or replies become slow.
+ * Rate and in-flight limit follow the event loop's delay and the replies (pace-control.ts).
  * Overloaded means slower: no event raises the pace above its configured value.
  */
+import { PaceControl, type PaceControlOptions } from "./pace-control.ts";
+import type { Flight } from "./push-entry.ts";
 import type { Lane, Pool } from "./queue.ts";
 
-export interface PaceOptions {
-  readonly pushesPerSecond: number;
-  readonly inFlightMax: number;
+export interface PaceOptions extends PaceControlOptions {
   readonly suspectInFlightMax: number;
   /** Part of the pace that retries may use, 0..1. */
   readonly retryShareRatio: number;
@@ -20,17 +19,10 @@ export interface PaceOptions {
   readonly sweepShareRatio: number;
   /** Part of the places in flight kept for rollbacks, 0..1. */
   readonly rollbackReserveRatio: number;
-  /** Event-loop delay from which this node counts as overloaded. */
-  readonly lagHighMs: number;
-  /** Mean reply time from which pushing slows down. */
-  readonly latencyHighMs: number;
 }
 
 /** Pushes that may start at once after a rest, as time of the pace: what a coarse timer needs. */
 const burstMs = 50;
-/** Never below this, however slow replies are. */
-const inFlightFloor = 4;
-const decreaseRatio = 0.7;
 /** Strongest first, as usual and when it is a sweep's turn. */
 const usualOrder: readonly Lane[] = ["rollback", "change", "sweep", "retry"];
 const sweepOrder: readonly Lane[] = ["rollback", "sweep", "change", "retry"];
@@ -46,9 +38,8 @@ export class Pace {
   readonly #tokens: Bucket;
   readonly #retryTokens: Bucket;
   readonly #inFlight: Record<Pool, number> = { steady: 0, suspect: 0 };
-  #limit: number;
-  #latencySumMs = 0;
-  #latencyCount = 0;
+  readonly #control: PaceControl;
+  #isSlow = false;
   #peakInFlight = 0;
   #pausedUntilMs = -Infinity;
   /** Part of a start that waiting sweeps have earned; a whole one is their turn. */
@@ -59,7 +50,7 @@ export class Pace {
     const { pushesPerSecond, retryShareRatio } = options;
     this.#tokens = new Bucket(pushesPerSecond, atMs);
     this.#retryTokens = new Bucket(pushesPerSecond * retryShareRatio, atMs);
-    this.#limit = options.inFlightMax;
+    this.#control = new PaceControl(options);
   }
 
   get inFlightCount(): number {
@@ -68,7 +59,12 @@ export class Pace {
 
   /** The adapted limit of the steady pool. */
   get inFlightLimit(): number {
-    return this.#limit;
+    return this.#control.inFlightLimit;
+  }
+
+  /** The adapted pushes per second. */
+  get rateLimit(): number {
+    return this.#options.pushesPerSecond * this.#ratio;
   }
 
   /** In which order lanes are asked for the next push. */
@@ -123,11 +119,13 @@ export class Pace {
   }
 
   /** A push ended; `latencyMs` undefined where nobody answered. */
-  ended(pool: Pool, latencyMs: number | undefined): void {
+  ended(
+    { pool, form, startedMs }: Pick<Flight, "pool" | "form" | "startedMs">,
+    latencyMs: number | undefined,
+  ): void {
     this.#inFlight[pool]--;
     if (latencyMs === undefined || pool === "suspect") return;
-    this.#latencySumMs += latencyMs;
-    this.#latencyCount++;
+    this.#control.replied(form, startedMs, latencyMs);
   }
 
   /** Nothing starts before `untilMs`. */
@@ -135,35 +133,41 @@ export class Pace {
     this.#pausedUntilMs = Math.max(this.#pausedUntilMs, untilMs);
   }
 
-  /** Slow while this node suspects itself, at the configured pace otherwise. */
+  /** Slow while this node suspects itself, at the adapted pace otherwise. */
   setSlow(isSlow: boolean, atMs: number): void {
-    const ratio = isSlow ? slowRatio : 1;
-    this.#tokens.setScale(ratio, atMs);
-    this.#retryTokens.setScale(ratio, atMs);
+    this.#isSlow = isSlow;
+    this.#tokens.setScale(this.#ratio, atMs);
+    this.#retryTokens.setScale(this.#ratio, atMs);
   }
 
-  /** Adapts the in-flight limit; called at a steady interval with the event loop's delay. */
-  adapt(lagMs: number): void {
-    const { lagHighMs, latencyHighMs, inFlightMax } = this.#options;
-    const latencyMs = this.#latencyCount === 0 ? 0 : this.#latencySumMs / this.#latencyCount;
-    const isOverloaded = lagMs >= lagHighMs || latencyMs >= latencyHighMs;
-    const isUsed = this.#peakInFlight + 1 >= Math.floor(this.#limit);
-    if (isOverloaded) {
-      this.#limit = Math.max(Math.min(inFlightFloor, inFlightMax), this.#limit * decreaseRatio);
-    } else if (isUsed || this.#latencyCount === 0) {
-      this.#limit = Math.min(inFlightMax, this.#limit + Math.max(1, inFlightMax / 16));
-    }
-    this.#latencySumMs = 0;
-    this.#latencyCount = 0;
+  /** Adapts rate and in-flight limit; called at a steady interval with the event loop's largest delay in it. */
+  adapt(lagMs: number, atMs: number): void {
+    const peakInFlight = this.#peakInFlight;
+    const isFull = peakInFlight + 1 >= this.#placesBeforeReserve();
+    this.#control.adapt({ atMs, lagMs, peakInFlight, isFull });
     this.#peakInFlight = this.#inFlight.steady;
+    this.setSlow(this.#isSlow, atMs);
+  }
+
+  /** Part of the configured pushes per second. */
+  get #ratio(): number {
+    const { rateRatio } = this.#control;
+    return this.#isSlow ? Math.min(slowRatio, rateRatio) : rateRatio;
   }
 
   #hasPlace(lane: Lane, pool: Pool): boolean {
     if (pool === "suspect") return this.#inFlight.suspect < this.#options.suspectInFlightMax;
-    const limit = Math.max(1, Math.floor(this.#limit));
-    if (lane === "rollback") return this.#inFlight.steady < limit;
-    const reserve = Math.ceil(limit * this.#options.rollbackReserveRatio);
-    return this.#inFlight.steady < Math.max(1, limit - reserve);
+    const places = lane === "rollback" ? this.#places() : this.#placesBeforeReserve();
+    return this.#inFlight.steady < places;
+  }
+
+  #places(): number {
+    return Math.max(1, Math.floor(this.inFlightLimit));
+  }
+
+  #placesBeforeReserve(): number {
+    const places = this.#places();
+    return Math.max(1, places - Math.ceil(places * this.#options.rollbackReserveRatio));
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the pusher keeps of one host, and of one push under way. */
 import type { HostId } from "../inventory/host.ts";
-import type { Fence } from "../protocol/fence.ts";
+import { formatFence, type Fence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import { needsPush, type HostStatus } from "./host-status.ts";
 import type { PushForm } from "./outcome.ts";
@@ -11,8 +12,10 @@ import { syncClassOf, type SyncClass } from "./sync-class.ts";
 /** What a host should hold, and where it is. */
 export interface PushTarget {
   readonly id: HostId;
-  /** Origin of the agent. */
+  /** Origin of the agent; empty where it is not dialled. */
   readonly address: string;
+  /** How the host is reached, best first; left out: dialled. */
+  readonly modes?: readonly HostMode[];
   readonly fence: Fence;
   readonly manifest: Manifest;
 }
@@ -25,12 +28,19 @@ export class PushEntry {
   readonly slot: QueueSlot<PushEntry>;
   /** Rises when the record is another one (added again, moved): answers to older pushes are not its own. */
   incarnation = 0;
-  /** When the change that the host has not acknowledged became known; -1: none. */
-  changedMs = -1;
+  /** When the change that the host has not acknowledged became known. Undefined and not a number for none: a
+   * field that only ever held numbers costs every host one of them. */
+  changedMs: number | undefined = undefined;
   /** Removed while in flight: gone when the flight ends. */
   isRemoved = false;
   /** Showed life while in flight. */
   isWoken = false;
+  /** The fence of what lies ready for a host that fetches; empty: nothing does. */
+  offeredFence = "";
+  /** Monotonic time of the last sign of life, or since when this node serves it. */
+  heardMs = 0;
+  /** Monotonic time of its last report of its own accord; -1: none since this node serves it. */
+  reportedMs = -1;
 
   constructor(target: PushTarget, status: HostStatus) {
     this.id = target.id;
@@ -38,6 +48,18 @@ export class PushEntry {
     this.status = status;
     this.syncClass = syncClassOf(status, target.manifest.digest);
     this.slot = new QueueSlot<PushEntry>(this);
+  }
+
+  /** The record was added again before the last push to it had ended. */
+  revive(target: PushTarget, status: HostStatus, atMs: number): void {
+    this.isRemoved = false;
+    this.isWoken = false;
+    this.incarnation++;
+    this.offeredFence = "";
+    this.reportedMs = -1;
+    this.heardMs = atMs;
+    this.target = target;
+    this.status = status;
   }
 
   get needsPush(): boolean {
@@ -57,8 +79,30 @@ export interface Flight extends SentSync {
   readonly pool: Pool;
   readonly incarnation: number;
   readonly address: string;
+  readonly modes: readonly HostMode[] | undefined;
   form: PushForm;
   startedMs: number;
   /** Nothing was tried: the contents could not be read or the permission ended. */
   isUnsent: boolean;
+}
+
+/** A push of what the host should hold now. */
+export function flightOf(
+  { slot, target, incarnation }: PushEntry,
+  lane: Lane,
+  startedMs: number,
+): Flight {
+  return {
+    lane,
+    pool: slot.pool,
+    incarnation,
+    address: target.address,
+    modes: target.modes,
+    manifest: target.manifest,
+    fence: target.fence,
+    fenceText: formatFence(target.fence),
+    form: "short",
+    startedMs,
+    isUnsent: false,
+  };
 }

@@ -24,6 +24,12 @@ export interface LoopPorts {
   sample(): void;
 }
 
+/** The pace at the moment. */
+export interface PaceLimits {
+  readonly inFlight: number;
+  readonly perSecond: number;
+}
+
 /** Pushes started in one turn of the event loop: 64 first contacts take about 5 ms. */
 const startsPerTurnMax = 64;
 /** A finished push makes room for its successor, and for more while there is room. */
@@ -40,6 +46,8 @@ export class PushLoop {
   #isRunning = false;
   #isPumpQueued = false;
   #wakeAtMs = Infinity;
+  /** How late the own timers were, at most, since the last housekeeping. */
+  #lagMs = 0;
   #cancelWake: (() => void) | undefined;
   #cancelHousekeeping: (() => void) | undefined;
   #onIdle: (() => void)[] = [];
@@ -52,6 +60,11 @@ export class PushLoop {
 
   get inFlightCount(): number {
     return this.#pace.inFlightCount;
+  }
+
+  /** What the pace has adapted to, for people. */
+  get limits(): PaceLimits {
+    return { inFlight: Math.floor(this.#pace.inFlightLimit), perSecond: this.#pace.rateLimit };
   }
 
   start(): void {
@@ -105,7 +118,7 @@ export class PushLoop {
   judge(id: HostId, flight: Flight, pushed: PushOutcome, atMs: number): void {
     const policy = outcomePolicies[pushed.kind];
     const tookMs = atMs - flight.startedMs;
-    this.#pace.ended(flight.pool, policy.isSignOfLife ? tookMs : undefined);
+    this.#pace.ended(flight, policy.isSignOfLife ? tookMs : undefined);
     if (policy.isSignOfLife) {
       const wasHolding = this.#doubt.isHolding(atMs);
       this.#doubt.answered();
@@ -114,7 +127,7 @@ export class PushLoop {
       if (flight.pool === "suspect") return;
       this.#doubt.unanswered(id, atMs);
       if (this.#doubt.isHolding(atMs)) this.#pace.setSlow(true, atMs);
-    } else if (!flight.isUnsent) {
+    } else if (pushed.kind === "local" && !flight.isUnsent) {
       const untilMs = this.#doubt.localError(atMs);
       this.#pace.pause(untilMs);
       this.#ports.log.warn({ error: pushed.message, pausedMs: untilMs - atMs }, "pushing paused");
@@ -190,7 +203,9 @@ export class PushLoop {
     if (!this.#isRunning || dueMs >= this.#wakeAtMs) return;
     this.#cancelWake?.();
     this.#wakeAtMs = dueMs;
-    this.#cancelWake = this.#ports.clock.after(Math.max(0, dueMs - atMs), () => {
+    const expectedMs = Math.max(dueMs, atMs);
+    this.#cancelWake = this.#ports.clock.after(expectedMs - atMs, () => {
+      this.#lagMs = Math.max(this.#lagMs, this.#ports.clock.monotonicMs() - expectedMs);
       this.#cancelWake = undefined;
       this.#wakeAtMs = Infinity;
       this.#pump(startsPerTurnMax);
@@ -200,7 +215,8 @@ export class PushLoop {
   #keepHouse(expectedMs: number): void {
     const { clock } = this.#ports;
     const atMs = clock.monotonicMs();
-    this.#pace.adapt(atMs - expectedMs);
+    this.#pace.adapt(Math.max(this.#lagMs, atMs - expectedMs), atMs);
+    this.#lagMs = 0;
     this.#pace.setSlow(this.#doubt.isHolding(atMs), atMs);
     this.#ports.sample();
     this.#cancelHousekeeping = clock.after(housekeepingMs, () =>

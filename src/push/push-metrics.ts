@@ -3,6 +3,7 @@ import type { Metrics } from "../kernel/metrics.ts";
 import type { Observer } from "../kernel/seconds-histogram.ts";
 import type { OutcomeKind } from "./outcome.ts";
 import { outOfSyncCount, type PushCounts } from "./push-counts.ts";
+import type { PushLoop } from "./push-loop.ts";
 import { lanes, type Lane, type PushQueue } from "./queue.ts";
 
 interface Increment {
@@ -55,7 +56,7 @@ export class PushMetrics {
   sample(
     counts: PushCounts,
     queue: Pick<PushQueue<never>, "length">,
-    inFlightCount: number,
+    loop: Pick<PushLoop, "inFlightCount" | "limits">,
     socketCount: number,
   ): void {
     for (const [reachability, count] of Object.entries(counts.reachability)) {
@@ -66,7 +67,9 @@ export class PushMetrics {
       const length = queue.length(lane, "steady") + queue.length(lane, "suspect");
       this.#metrics.pushQueueLength.set({ lane }, length);
     }
-    this.#metrics.pushesInFlight.set(inFlightCount);
+    this.#metrics.pushesInFlight.set(loop.inFlightCount);
+    this.#metrics.pushInFlightLimit.set(loop.limits.inFlight);
+    this.#metrics.pushRateLimit.set(loop.limits.perSecond);
     this.#metrics.pushSockets.set(socketCount);
   }
 }

@@ -10,6 +10,8 @@ export interface PushOptions extends PaceOptions, StatusRules, SyncBodyOptions {
   readonly sweepDeadlineMs: number;
   /** Every host is visited once in this time, changed or not: drift and death are found within it. */
   readonly sweepIntervalMs: number;
+  /** A host that fetches (`object`, `poll`) and is silent for this long counts as unreachable. */
+  readonly fetchOverdueMs: number;
 }
 
 export const defaultPushOptions: PushOptions = {
@@ -24,11 +26,11 @@ export const defaultPushOptions: PushOptions = {
   sweepShareRatio: 0.1,
   rollbackReserveRatio: 0.1,
   lagHighMs: 100,
-  // Hosts run checks and reloads before they answer.
-  latencyHighMs: 2_000,
   deadlineMs: 10_000,
   sweepDeadlineMs: 3_000,
   sweepIntervalMs: 60_000,
+  // Three of the longest polls.
+  fetchOverdueMs: 15 * 60_000,
   unreachableFailures: 3,
   unreachableAfterMs: 5_000,
   lostAfterMs: 24 * 60 * 60 * 1_000,

@@ -160,6 +160,21 @@ describe("the sweep", () => {
     await set.clock.advance(5_000);
     expect(set.log.filter((line) => line.startsWith("view"))).toEqual(["view 7"]);
   });
+
+  it("tells of a newer view though another host claims a higher one", async () => {
+    const set = setUp({ sweepIntervalMs: 1_000 });
+    const [liar, honest] = [set.host("h1"), set.host("h2")];
+    liar.viewSeen = "9007199254740990";
+    const release = set.release("one");
+    set.push(liar, release);
+    await set.clock.advance(5_000);
+    honest.viewSeen = "7";
+    set.push(honest, release);
+    await set.clock.advance(30_000);
+    const views = set.log.filter((line) => line.startsWith("view"));
+    expect(views).toContain("view 7");
+    expect(views.length).toBeLessThanOrEqual(36);
+  });
 });
 
 describe("a refusal", () => {

@@ -6,60 +6,45 @@
  * value, so only the newest counts. After each push a host is in exactly one place: ready, backing
  * off, or waiting for its sweep. Nothing is sent while `mayPush` is false.
  */
-import type { Clock } from "../kernel/clock.ts";
-import type { Logger } from "../kernel/log.ts";
-import type { Metrics } from "../kernel/metrics.ts";
-import type { Random } from "../kernel/random.ts";
 import type { HostId } from "../inventory/host.ts";
 import type { Digest } from "../protocol/digest.ts";
-import { equalFences, formatFence, type Fence } from "../protocol/fence.ts";
+import { equalFences } from "../protocol/fence.ts";
 import {
   checkpointOf,
   isWorthCheckpoint,
   restoreStatus,
   type HostCheckpoint,
 } from "./host-checkpoint.ts";
-import { newStatus, type HostStatus, type Moment, type Reachability } from "./host-status.ts";
-import type { PushOutcome } from "./outcome.ts";
+import {
+  classifyReport,
+  isOffered,
+  judged,
+  standingOf,
+  type FetchStanding,
+  type ReportedReply,
+} from "./fetching.ts";
+import { newStatus, type HostStatus, type Moment } from "./host-status.ts";
+import { Notices } from "./notices.ts";
+import { outcomePolicies, type PushOutcome } from "./outcome.ts";
 import { Tally, type PushCounts } from "./push-counts.ts";
-import { PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
+import { flightOf, PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
 import { PushLoop } from "./push-loop.ts";
 import { PushMetrics } from "./push-metrics.ts";
 import type { PushOptions } from "./push-options.ts";
+import type { PushEvents, PushPorts } from "./push-ports.ts";
 import type { Lane, QueueSlot } from "./queue.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.ts";
 import { nextSweepMs } from "./sweep.ts";
 import { SyncBodies } from "./sync-body.ts";
 import { syncClassOf } from "./sync-class.ts";
-import { SyncExchange, type PushDone, type PushIdentity } from "./sync-exchange.ts";
-import type { Transport } from "./transport.ts";
+import {
+  SyncExchange,
+  type PushDone,
+  type PushIdentity,
+  type RenderedSync,
+} from "./sync-exchange.ts";
 
 export type { PushTarget } from "./push-entry.ts";
-
-export interface PushPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly transport: Transport;
-  /** Bytes of a content; rejects where they cannot be read now. */
-  readonly contents: (digest: Digest) => Promise<Uint8Array>;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  /** False after an own pause and once replaced: nothing is sent. */
-  mayPush(): boolean;
-}
-
-/** Hints to the node; called synchronously, at most a few times a push. */
-export interface PushEvents {
-  /** Something worth a checkpoint changed. */
-  onStatus(id: HostId): void;
-  /** A host refused a push as going back: read store and view again. */
-  onStale(id: HostId, hostFence: Fence | undefined): void;
-  /** A host has seen a newer view than this node; once a version. */
-  onNewerView(version: string): void;
-  onReachability(id: HostId, from: Reachability, to: Reachability, reason: string): void;
-  /** A host held something else than it had acknowledged; it is being healed. */
-  onDrift(id: HostId, acknowledged: Digest, found: Digest): void;
-}
 
 export interface Pusher {
   /** Sets what a host should hold; only the newest counts. `known` is used for a host not yet held. */
@@ -68,6 +53,15 @@ export interface Pusher {
   remove(id: HostId): void;
   /** Any sign of life: ends the backoff and queues a sync at once. */
   wake(id: HostId): void;
+  /**
+   * What a host said of its own accord, as a reply to a sync: `needsSync` says that it should be told
+   * something now. Undefined: not held here.
+   */
+  reported(id: HostId, reply: ReportedReply): { readonly needsSync: boolean } | undefined;
+  /** The host asks what it should hold, which is a sign of life; undefined: not held here. */
+  polled(id: HostId): FetchStanding | undefined;
+  /** What the host should be told now; undefined: not held here. Rejects where contents cannot be read. */
+  render(id: HostId): Promise<RenderedSync> | undefined;
   status(id: HostId): HostStatus | undefined;
   checkpoint(id: HostId): HostCheckpoint | undefined;
   counts(): PushCounts;
@@ -75,9 +69,6 @@ export interface Pusher {
   /** Starts nothing more and waits for the pushes in flight, at most their deadline. Idempotent. */
   stop(): Promise<void>;
 }
-
-/** One 409 is enough for the node to read everything again. */
-const staleEventsPerSecondMax = 100;
 
 export function createPusher(
   ports: PushPorts,
@@ -99,9 +90,7 @@ class SlicePusher implements Pusher {
   readonly #tally = new Tally();
   readonly #metrics: PushMetrics;
   readonly #done: PushDone = (entry, flight, pushed) => this.#finish(entry, flight, pushed);
-  #newestViewSeen = 0;
-  #staleSecond = 0;
-  #staleCount = 0;
+  readonly #notices = new Notices();
 
   constructor(ports: PushPorts, identity: PushIdentity, options: PushOptions, events: PushEvents) {
     this.#ports = ports;
@@ -144,8 +133,8 @@ class SlicePusher implements Pusher {
   }
 
   remove(id: HostId): void {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || entry.isRemoved) return;
+    const entry = this.#held(id);
+    if (entry === undefined) return;
     this.#tally.remove(entry.syncClass, entry.status.reachability);
     this.#loop.queue.remove(entry.slot);
     this.#ports.transport.drop(entry.target.address);
@@ -154,17 +143,41 @@ class SlicePusher implements Pusher {
   }
 
   wake(id: HostId): void {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || entry.isRemoved) return;
+    const entry = this.#held(id);
+    if (entry === undefined) return;
     if (entry.slot.isInFlight) entry.isWoken = true;
     this.#setStatus(entry, afterSignOfLife(entry.status), "sign of life");
     this.#loop.queue.add(entry.slot, "change", entry.pool, this.#ports.clock.monotonicMs());
     this.#loop.poke();
   }
 
+  reported(id: HostId, reply: ReportedReply): { needsSync: boolean } | undefined {
+    const entry = this.#held(id);
+    if (entry === undefined) return undefined;
+    const moment = this.#moment();
+    const flight = flightOf(entry, "change", moment.atMs);
+    const said = classifyReport(reply, id, flight.manifest.digest);
+    if (outcomePolicies[said.kind].isSignOfLife) entry.reportedMs = moment.atMs;
+    this.#takeOutcome(entry, flight, said, moment);
+    if (!entry.slot.isInFlight) this.#schedule(entry, "change", moment.atMs);
+    this.#loop.poke();
+    return { needsSync: entry.needsPush };
+  }
+
+  polled(id: HostId): FetchStanding | undefined {
+    const entry = this.#held(id);
+    return entry === undefined
+      ? undefined
+      : standingOf(entry, this.#ports.clock.monotonicMs(), this.#options);
+  }
+
+  render(id: HostId): Promise<RenderedSync> | undefined {
+    const entry = this.#held(id);
+    return entry === undefined ? undefined : this.#exchange.render(entry);
+  }
+
   status(id: HostId): HostStatus | undefined {
-    const entry = this.#entries.get(id);
-    return entry === undefined || entry.isRemoved ? undefined : entry.status;
+    return this.#held(id)?.status;
   }
 
   checkpoint(id: HostId): HostCheckpoint | undefined {
@@ -184,10 +197,16 @@ class SlicePusher implements Pusher {
     return this.#loop.stop();
   }
 
+  #held(id: HostId): PushEntry | undefined {
+    const entry = this.#entries.get(id);
+    return entry?.isRemoved === true ? undefined : entry;
+  }
+
   // --- targets
 
   #create(target: PushTarget, known: HostCheckpoint | undefined, moment: Moment): PushEntry {
     const entry = new PushEntry(target, this.#initialStatus(target, known, moment));
+    entry.heardMs = moment.atMs;
     this.#entries.set(target.id, entry);
     this.#tally.add(entry.syncClass, entry.status.reachability);
     if (entry.needsPush) entry.changedMs = moment.atMs;
@@ -200,29 +219,27 @@ class SlicePusher implements Pusher {
     known: HostCheckpoint | undefined,
     moment: Moment,
   ): void {
-    entry.isRemoved = false;
-    entry.isWoken = false;
-    entry.incarnation++;
-    entry.target = target;
-    entry.status = this.#initialStatus(target, known, moment);
+    entry.revive(target, this.#initialStatus(target, known, moment), moment.atMs);
     entry.syncClass = syncClassOf(entry.status, target.manifest.digest);
     this.#tally.add(entry.syncClass, entry.status.reachability);
-    entry.changedMs = entry.needsPush ? moment.atMs : -1;
+    entry.changedMs = entry.needsPush ? moment.atMs : undefined;
   }
 
   #retarget(entry: PushEntry, target: PushTarget, moment: Moment): void {
     const before = entry.target;
-    const isAddressNew = before.address !== target.address;
+    const isAddressNew =
+      before.address !== target.address || before.modes?.join() !== target.modes?.join();
     const isManifestNew = before.manifest.digest !== target.manifest.digest;
     if (isAddressNew) {
       this.#ports.transport.drop(before.address);
       entry.incarnation++;
+      entry.offeredFence = "";
     }
     entry.target = target;
     const isFenceNew = !equalFences(before.fence, target.fence);
     const status = afterRetarget(entry.status, { isAddressNew, isManifestNew, isFenceNew });
     this.#setStatus(entry, status, "retargeted");
-    if (isManifestNew) entry.changedMs = entry.needsPush ? moment.atMs : -1;
+    if (isManifestNew) entry.changedMs = entry.needsPush ? moment.atMs : undefined;
   }
 
   #initialStatus(
@@ -258,7 +275,7 @@ class SlicePusher implements Pusher {
     if (status.nextAttemptMs !== undefined) {
       if (!slot.isInFlight) this.#loop.queue.remove(slot);
       this.#loop.queue.wait(slot, "retry", entry.pool, status.nextAttemptMs);
-    } else if (entry.needsPush) {
+    } else if (entry.needsPush && !isOffered(entry)) {
       this.#loop.queue.add(slot, lane, entry.pool, atMs);
     } else {
       if (!slot.isInFlight) this.#loop.queue.remove(slot);
@@ -272,26 +289,14 @@ class SlicePusher implements Pusher {
 
   #run(slot: QueueSlot<PushEntry>, lane: Lane, atMs: number): void {
     const entry = slot.value;
-    const { target } = entry;
-    this.#metrics.started(lane, atMs - slot.readyMs);
-    const flight: Flight = {
-      lane,
-      pool: slot.pool,
-      incarnation: entry.incarnation,
-      address: target.address,
-      manifest: target.manifest,
-      fence: target.fence,
-      fenceText: formatFence(target.fence),
-      form: "short",
-      startedMs: atMs,
-      isUnsent: false,
-    };
-    this.#exchange.run(entry, flight, this.#done);
+    this.#metrics.started(lane, atMs - slot.dueMs);
+    this.#exchange.run(entry, flightOf(entry, lane, atMs), this.#done);
   }
 
-  #finish(entry: PushEntry, flight: Flight, pushed: PushOutcome): void {
+  #finish(entry: PushEntry, flight: Flight, raw: PushOutcome): void {
     const moment = this.#moment();
     const { atMs } = moment;
+    const pushed = judged(entry, flight, raw, atMs, this.#options.fetchOverdueMs);
     this.#metrics.ended(flight.lane, pushed.kind, atMs - flight.startedMs);
     this.#loop.judge(entry.id, flight, pushed, atMs);
     if (pushed.kind !== "local" || flight.isUnsent) this.#tally.finish();
@@ -305,6 +310,7 @@ class SlicePusher implements Pusher {
 
   #takeOutcome(entry: PushEntry, flight: Flight, pushed: PushOutcome, moment: Moment): void {
     const before = entry.status;
+    if (outcomePolicies[pushed.kind].isSignOfLife) entry.heardMs = moment.atMs;
     let status = afterOutcome(before, pushed, flight, moment, {
       rules: this.#options,
       draw: this.#ports.random.next(),
@@ -314,16 +320,21 @@ class SlicePusher implements Pusher {
       const isManifestNew = flight.manifest.digest !== entry.target.manifest.digest;
       status = afterRetarget(status, { isAddressNew: false, isManifestNew, isFenceNew: true });
     }
-    this.#noticeReply(entry, before, pushed);
+    this.#noticeReply(entry, before, pushed, moment.atMs);
     this.#setStatus(entry, status, pushed.kind);
-    if (pushed.kind === "stale") this.#noticeStale(entry.id, pushed.hostFence, moment.atMs);
-    if (entry.changedMs !== -1 && status.held?.manifest === entry.target.manifest.digest) {
+    if (pushed.kind === "stale") {
+      this.#metrics.wasStale();
+      if (this.#notices.isStaleNews(moment.atMs)) {
+        this.#events.onStale(entry.id, pushed.hostFence);
+      }
+    }
+    if (entry.changedMs !== undefined && status.held?.manifest === entry.target.manifest.digest) {
       this.#metrics.converged(moment.atMs - entry.changedMs);
-      entry.changedMs = -1;
+      entry.changedMs = undefined;
     }
   }
 
-  #noticeReply(entry: PushEntry, before: HostStatus, pushed: PushOutcome): void {
+  #noticeReply(entry: PushEntry, before: HostStatus, pushed: PushOutcome, atMs: number): void {
     const { reply } = pushed;
     if (reply === undefined) return;
     const acknowledged = before.held?.manifest;
@@ -335,21 +346,10 @@ class SlicePusher implements Pusher {
       this.#metrics.drifted();
       this.#events.onDrift(entry.id, acknowledged, reply.manifest as Digest);
     }
-    const viewSeen = Number(reply.view);
-    if (viewSeen > this.#identity.view().version && viewSeen > this.#newestViewSeen) {
-      this.#newestViewSeen = viewSeen;
+    const isNewer = Number(reply.view) > this.#identity.view().version;
+    if (isNewer && this.#notices.isViewNews(reply.view, atMs)) {
       this.#events.onNewerView(reply.view);
     }
-  }
-
-  #noticeStale(id: HostId, hostFence: Fence | undefined, atMs: number): void {
-    this.#metrics.wasStale();
-    const second = Math.floor(atMs / 1_000);
-    if (second !== this.#staleSecond) {
-      this.#staleSecond = second;
-      this.#staleCount = 0;
-    }
-    if (this.#staleCount++ < staleEventsPerSecondMax) this.#events.onStale(id, hostFence);
   }
 
   /** Ends the flight and puts the host where it belongs now. */
@@ -372,9 +372,8 @@ class SlicePusher implements Pusher {
   }
 
   #sample(): void {
-    const { queue, inFlightCount } = this.#loop;
     const { socketCount } = this.#ports.transport;
-    this.#metrics.sample(this.counts(), queue, inFlightCount, socketCount);
+    this.#metrics.sample(this.counts(), this.#loop.queue, this.#loop, socketCount);
   }
 
   #moment(): Moment {

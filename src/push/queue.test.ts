@@ -96,7 +96,7 @@ describe("the push queue", () => {
     queue.add(second, "change", "steady", 1);
     queue.add(first, "change", "steady", 2);
     expect(queue.take("change", "steady")).toBe(first);
-    expect(first.readyMs).toBe(0);
+    expect(first.dueMs).toBe(0);
   });
 
   it("releases at most as many waiting hosts as it is told to, and says that more are due", () => {

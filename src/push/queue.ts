@@ -24,6 +24,7 @@ export class QueueSlot<Value> implements Linked<QueueSlot<Value>>, Due {
   previous: QueueSlot<Value> | undefined = undefined;
   next: QueueSlot<Value> | undefined = undefined;
   list: object | undefined = undefined;
+  /** When it is, or was, ready in its lane. */
   dueMs = 0;
   sequence = 0;
   heapIndex = -1;
@@ -33,8 +34,6 @@ export class QueueSlot<Value> implements Linked<QueueSlot<Value>>, Due {
   pool: Pool = "steady";
   /** In flight, and to be queued again on completion. */
   isWanted = false;
-  /** When it became ready in its lane. */
-  readyMs = 0;
 
   constructor(value: Value) {
     this.value = value;
@@ -67,7 +66,7 @@ export class PushQueue<Value> {
       slot.lane = lane;
     }
     slot.pool = pool;
-    slot.readyMs = atMs;
+    slot.dueMs = atMs;
     this.#ready[slot.lane][pool].append(slot);
   }
 

@@ -205,6 +205,37 @@ describe("a manifest that could not be applied twice", () => {
   });
 });
 
+describe("a push without an answer", () => {
+  const silent = after(newStatus(), outcome("ambiguous", "no reply"));
+  const failed = replied("failed", { manifest: digestOf("0") });
+
+  it("is remembered until the host answers, whatever else fails meanwhile", () => {
+    expect(silent.unanswered).toBe(manifest.digest);
+    const busy = after(after(silent, outcome("refused", "")), outcome("busy", ""));
+    expect(busy.unanswered).toBe(manifest.digest);
+    expect(after(busy, replied("differs")).unanswered).toBeUndefined();
+    expect(after(silent, rejected).unanswered).toBeUndefined();
+  });
+
+  it("is nothing that a machine at another address knows of", () => {
+    const change = { isAddressNew: true, isManifestNew: false, isFenceNew: true };
+    expect(afterRetarget(silent, change).unanswered).toBeUndefined();
+  });
+
+  it("between two failures does not make the second the first again", () => {
+    const again = after(after(after(newStatus(), failed), outcome("ambiguous", "")), failed);
+    expect(isParkedFor(again, manifest.digest)).toBe(true);
+  });
+
+  it("leaves nothing behind once the host is in sync", () => {
+    const well = after(
+      after(after(newStatus(), failed), outcome("ambiguous", "")),
+      replied("synced"),
+    );
+    expect([well.unanswered, well.failedOnce]).toEqual([undefined, undefined]);
+  });
+});
+
 describe("what a host holds", () => {
   it("shares the manifest's list and the fence where it is in sync", () => {
     const status = after(newStatus(), replied("synced"));

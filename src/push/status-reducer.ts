@@ -12,10 +12,10 @@ import type { Digest } from "../protocol/digest.ts";
 import { equalFences, parseFence, type Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HeldConfig, SyncReply } from "../protocol/sync.ts";
+import { heldInSync, noProblems, type HeldState } from "./held-state.ts";
 import {
   copyOf,
   isParkedFor,
-  type HeldState,
   type HostError,
   type HostStatus,
   type Moment,
@@ -67,23 +67,34 @@ export function afterOutcome(
 ): HostStatus {
   const policy = outcomePolicies[pushed.kind];
   const next = copyOf(status);
-  next.asked = undefined;
+  // Nothing was sent with these, so what the host asked for is still to come.
+  const isUnsent =
+    pushed.kind === "offered" ||
+    pushed.kind === "offers" ||
+    pushed.kind === "overdue" ||
+    pushed.kind === "onFallback";
+  if (!isUnsent) next.asked = undefined;
   next.nextAttemptMs = undefined;
   next.nextAttemptWallMs = undefined;
   if (policy.isSignOfLife) heard(next, moment);
   else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
     countFailure(next, moment.atMs, context.rules);
   }
+  if (pushed.kind === "ambiguous") next.unanswered = sent.manifest.digest;
+  else if (policy.isSignOfLife && pushed.kind !== "busy") next.unanswered = undefined;
   if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent, moment);
   next.isQuarantined =
     pushed.kind === "quarantined" || (status.isQuarantined && !policy.isSignOfLife);
   if (pushed.kind === "missing") askAgain(next, pushed, sent, moment);
-  else next.askedRounds = 0;
+  else if (!isUnsent) next.askedRounds = 0;
   if (policy.retry === "none") {
-    if (pushed.kind === "synced") next.parked = undefined;
+    if (pushed.kind === "synced") {
+      next.parked = undefined;
+      next.failedOnce = undefined;
+    }
     if (pushed.kind !== "missing" || next.parked === undefined) succeed(next);
   } else fail(next, pushed, sent, moment, context);
-  return next;
+  return next.settle();
 }
 
 /** A sign of life other than a reply (a hello, a knock): heard of, not yet reached. */
@@ -96,7 +107,7 @@ export function afterSignOfLife(status: HostStatus): HostStatus {
   if (status.reachability === "unreachable" || status.reachability === "lost") {
     next.reachability = "suspect";
   }
-  return next;
+  return next.settle();
 }
 
 /** The host should hold another manifest now, or lives at another address, or has a newer record. */
@@ -117,16 +128,18 @@ export function afterRetarget(
   const next = copyOf(status);
   next.asked = undefined;
   next.askedRounds = 0;
-  if (!isMended) return next;
+  if (!isMended) return next.settle();
   next.attempts = 0;
   next.nextAttemptMs = undefined;
   next.nextAttemptWallMs = undefined;
   if (change.isAddressNew) {
     next.isQuarantined = false;
+    next.unanswered = undefined;
+    next.failedOnce = undefined;
     next.failures = 0;
     if (status.reachability !== "ok") next.reachability = "unknown";
   }
-  return next;
+  return next.settle();
 }
 
 function isReleaseFault(error: HostError): boolean {
@@ -160,6 +173,7 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
   const isOtherAgent = next.boot !== reply.boot || next.agent !== reply.agent;
   next.boot = reply.boot;
   next.agent = reply.agent;
+  if (isOtherAgent) next.failedOnce = undefined;
   if (reply.state !== undefined) next.state = reply.state;
   const { parked } = next;
   if (
@@ -173,8 +187,6 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
   if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
   next.held = heldAfter(next, reply, sent);
 }
-
-const noProblems: readonly HeldConfig[] = [];
 
 function heldAfter(next: Status, reply: SyncReply, sent: SentSync): HeldState {
   const isDesired = reply.manifest === sent.manifest.digest;
@@ -198,8 +210,11 @@ function heldAfter(next: Status, reply: SyncReply, sent: SentSync): HeldState {
   ) {
     return before;
   }
+  if (isDesired && problems === noProblems && reply.fence === sent.fenceText) {
+    return heldInSync(sent.manifest, sent.fence);
+  }
   return {
-    manifest: reply.manifest as Digest,
+    manifest: isDesired ? sent.manifest.digest : (reply.manifest as Digest),
     fence: reply.fence === sent.fenceText ? sent.fence : parseFence(reply.fence),
     configs: isDesired ? sent.manifest.configs : namesAndDigests(reply),
     problems,
@@ -239,9 +254,12 @@ function fail(
   context: OutcomeContext,
 ): void {
   const policy = outcomePolicies[pushed.kind];
-  const { attempts, lastError } = next;
-  const isRepeated = lastError?.class === pushed.kind && attempts > 0;
+  const { attempts } = next;
+  const isRepeated = next.failedOnce === sent.manifest.digest;
   if (!context.isVerdictHeld) next.attempts++;
+  if (!context.isVerdictHeld && policy.retry === "onceThenPark") {
+    next.failedOnce = sent.manifest.digest;
+  }
   if (policy.retry === "park" || (policy.retry === "onceThenPark" && isRepeated)) {
     park(next, pushed.kind, pushed.message, sent, moment);
     return;

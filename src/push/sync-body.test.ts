@@ -4,7 +4,8 @@ import { digestOf, manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import { syncRequestSchema } from "../protocol/sync.ts";
-import { newStatus, type HeldState } from "./host-status.ts";
+import type { HeldState } from "./held-state.ts";
+import { newStatus } from "./host-status.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { SyncBodies, type SyncBody } from "./sync-body.ts";
 
@@ -51,6 +52,16 @@ describe("sync bodies", () => {
       [1, "a", "utf8"],
       [2, "//4=", "base64"],
     ]);
+  });
+
+  it("ask first what became of a push that had no answer, and of no other", async () => {
+    const { manifest, bodies } = setUp(small);
+    const unanswered = newStatus({ ...holding({ configs: [] }), unanswered: manifest.digest });
+    expect((await bodies.bodyFor(unanswered, manifest)).form).toBe("short");
+    const { manifest: other } = setUp({ "a.conf": Buffer.from("b") });
+    expect((await bodies.bodyFor(newStatus({ unanswered: other.digest }), manifest)).form).toBe(
+      "full",
+    );
   });
 
   it("carry no large contents at first contact: the host asks for what it lacks", async () => {

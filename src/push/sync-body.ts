@@ -11,7 +11,8 @@ import type { Digest } from "../protocol/digest.ts";
 import { limits } from "../protocol/limits.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import { ByteLru } from "./byte-lru.ts";
-import { isParkedFor, type HeldState, type HostStatus } from "./host-status.ts";
+import type { HeldState } from "./held-state.ts";
+import { isParkedFor, type HostStatus } from "./host-status.ts";
 import type { PushForm } from "./outcome.ts";
 
 export interface SyncBody {
@@ -37,6 +38,8 @@ const firstContactPlan: BodyPlan = { form: "full", include: { kind: "smallOrNone
 /** What to send to a host that should hold `manifest`. */
 function planBody(status: HostStatus, manifest: Manifest): BodyPlan {
   if (status.isQuarantined || isParkedFor(status, manifest.digest)) return shortPlan;
+  // Its check may take longer than a push may: sent again it would begin again, and never be heard.
+  if (status.unanswered === manifest.digest) return shortPlan;
   const { asked, held } = status;
   if (held === undefined) return firstContactPlan;
   if (held.manifest === manifest.digest) return shortPlan;
@@ -93,7 +96,8 @@ export class SyncBodies {
     const held = status.asked === undefined ? (status.held?.configs ?? "other") : "other";
     const isRepeated = held === this.#lastHeld && manifest === this.#lastManifest;
     const isHeld = status.held?.manifest === manifest.digest;
-    const isPlain = held !== "other" && !isHeld && !status.isQuarantined && !status.parked;
+    const isOpen = status.isQuarantined || status.parked || status.unanswered;
+    const isPlain = held !== "other" && !isHeld && !isOpen;
     if (isPlain && isRepeated && this.#lastBody !== undefined) return this.#lastBody;
     const body = this.#body(manifest, planBody(status, manifest));
     if (isPlain && !(body instanceof Promise)) {

@@ -6,13 +6,16 @@
  */
 import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
+import type { HostId } from "../inventory/host.ts";
+import type { Digest } from "../protocol/digest.ts";
+import { formatFence } from "../protocol/fence.ts";
 import { syncPath, type syncHeaders } from "../protocol/sync.ts";
 import type { View } from "../ring/view.ts";
 import { classifyExchange, outcome, type PushOutcome } from "./outcome.ts";
 import type { Flight, PushEntry } from "./push-entry.ts";
 import type { Lane } from "./queue.ts";
 import type { SyncBodies, SyncBody } from "./sync-body.ts";
-import type { Transport } from "./transport.ts";
+import type { HostRoute, Transport } from "./transport.ts";
 
 /** Who pushes; sent with every push. */
 export interface PushIdentity {
@@ -27,6 +30,14 @@ export interface SyncExchangePorts {
   mayPush(): boolean;
   /** Resolves when the pace has room for a push that waited for its contents; false: not any more. */
   paced(lane: Lane): Promise<boolean>;
+}
+
+/** One sync as it goes over the wire, whoever opened the connection. */
+export interface RenderedSync {
+  /** Lower-case names, as with a push. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  readonly manifest: Digest;
 }
 
 export type PushDone = (entry: PushEntry, flight: Flight, pushed: PushOutcome) => void;
@@ -84,6 +95,14 @@ export class SyncExchange {
     finish(entry, flight, outcome("local", "this node may not push now"));
   }
 
+  /** What would be sent now, for a host that fetches it; rejects where contents cannot be read. */
+  async render({ id, status, target }: PushEntry): Promise<RenderedSync> {
+    const { manifest, fence } = target;
+    const body = await this.#bodies.bodyFor(status, manifest);
+    const headers = this.#headers(id, formatFence(fence), body);
+    return { headers, body: body.bytes, manifest: manifest.digest };
+  }
+
   #send(entry: PushEntry, flight: Flight, body: SyncBody, finish: PushDone): void {
     const { clock, transport } = this.#ports;
     const { deadlineMs, sweepDeadlineMs } = this.#options;
@@ -92,15 +111,16 @@ export class SyncExchange {
     const exchange = transport.exchange({
       origin: flight.address,
       path: syncPath,
-      headers: this.#headers(entry, flight, body),
+      headers: this.#headers(entry.id, flight.fenceText, body),
       body: body.bytes,
       deadlineMs: body.form === "full" ? deadlineMs : sweepDeadlineMs,
+      route: routeOf(entry, flight),
     });
     const expected = { host: entry.id, manifest: flight.manifest.digest, form: body.form };
     void exchange.then((result) => finish(entry, flight, classifyExchange(result, expected)));
   }
 
-  #headers(entry: PushEntry, flight: Flight, body: SyncBody): Record<string, string> {
+  #headers(id: HostId, fenceText: string, body: SyncBody): Record<string, string> {
     const { cluster, node } = this.#identity;
     const { version } = this.#identity.view();
     if (version !== this.#viewVersion) {
@@ -112,11 +132,15 @@ export class SyncExchange {
       "coxswain-cluster": cluster,
       "coxswain-node": node,
       "coxswain-view": this.#viewText,
-      "coxswain-host": entry.id,
-      "coxswain-fence": flight.fenceText,
+      "coxswain-host": id,
+      "coxswain-fence": fenceText,
       "content-type": "application/json",
       "accept-encoding": "identity",
     } satisfies Record<SyncHeader, string> & Record<string, string>;
     return body.isGzip ? { ...headers, "content-encoding": "gzip" } : headers;
   }
+}
+
+function routeOf({ id }: PushEntry, { modes, fence, manifest }: Flight): HostRoute | undefined {
+  return modes === undefined ? undefined : { host: id, modes, fence, manifest };
 }

@@ -6,6 +6,10 @@
  * "failed": a paused host executes pushes whose sender gave up long ago.
  */
 
+import type { Fence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
+import type { Manifest } from "../protocol/manifest.ts";
+
 /** What kept an exchange from ending with a reply. */
 export type FailureClass =
   /** This machine: no descriptors, ports, memory or route. Never the host's fault. */
@@ -21,7 +25,11 @@ export type FailureClass =
   /** Reset, closed or out of time after the request was sent: it may have been executed. */
   | "ambiguous"
   /** The answer is no HTTP, too large or damaged. */
-  | "protocol";
+  | "protocol"
+  /** The host opens its connections itself and has none open. */
+  | "detached"
+  /** What the host should hold could not be laid ready for it. Never the host's fault. */
+  | "offers";
 
 export interface ExchangeRequest {
   /** `http://127.0.0.5:9000`; no path. */
@@ -33,6 +41,16 @@ export interface ExchangeRequest {
   readonly body: Buffer | undefined;
   /** Total time for connect, handshake, request and reply. */
   readonly deadlineMs: number;
+  /** Whom it is for and how that host is reached, best first; left out: its origin is dialled. */
+  readonly route?: HostRoute | undefined;
+}
+
+export interface HostRoute {
+  readonly host: string;
+  readonly modes: readonly HostMode[];
+  /** What the request says, for hosts that fetch it. */
+  readonly fence: Fence;
+  readonly manifest: Manifest;
 }
 
 export type ExchangeResult =
@@ -43,6 +61,10 @@ export type ExchangeResult =
       readonly retryAfterMs: number | undefined;
       /** Decompressed, at most `limits.syncReplyBytesMax`. */
       readonly body: Buffer;
+    }
+  | {
+      /** Nothing can be sent: the host fetches what it should hold, and it lies ready. */
+      readonly kind: "offered";
     }
   | {
       readonly kind: "failed";

@@ -21,11 +21,11 @@ const configsMax = 2 * limits.configsPerHostMax;
 /** `value` is a result of JSON.parse; undefined where the schema must decide. */
 export function readUsualReply(value: unknown): SyncReply | undefined {
   if (!isFields(value)) return undefined;
-  const { host, boot, agent, fence, view, manifest, state } = value;
+  const { host, boot, agent: said, fence, view, manifest, state } = value;
   if (
     !isText(host, limits.hostIdCharsMax) ||
     !isText(boot, 64) ||
-    !isText(agent, 64) ||
+    !isText(said, 64) ||
     !isText(fence, 64) ||
     !isText(view, 20) ||
     !isDigest(manifest)
@@ -34,10 +34,23 @@ export function readUsualReply(value: unknown): SyncReply | undefined {
   }
   const configs = readConfigs(value["configs"]);
   if (configs === undefined) return undefined;
+  const agent = sharedAgent(said);
   if (state === undefined) return { host, boot, agent, fence, view, manifest, configs };
   // JSON can name a field like the prototype; the schema leaves it out.
   if (!isFields(state) || Object.hasOwn(state, "__proto__")) return undefined;
   return { host, boot, agent, fence, view, manifest, configs, state };
+}
+
+/** Few versions of agents run at a time, and the owner keeps the text for each host. */
+const agents = new Map<string, string>();
+const agentsMax = 1_000;
+
+function sharedAgent(agent: string): string {
+  const known = agents.get(agent);
+  if (known !== undefined) return known;
+  if (agents.size >= agentsMax) agents.clear();
+  agents.set(agent, agent);
+  return agent;
 }
 
 function readConfigs(value: unknown): HeldConfig[] | undefined {

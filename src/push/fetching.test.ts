@@ -1,0 +1,176 @@
+import { gunzipSync } from "node:zlib";
+import { afterEach, describe, expect, it } from "vitest";
+import { formatFence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
+import type { Manifest } from "../protocol/manifest.ts";
+import { setUp, stopAll, type FakeHost } from "./fake-fleet.ts";
+
+afterEach(stopAll);
+
+type Fleet = ReturnType<typeof setUp>;
+
+/** The host should hold `manifest` and is reached in these ways. */
+function want(set: Fleet, host: FakeHost, manifest: Manifest, modes: readonly HostMode[]) {
+  const target = set.target(host, manifest, { modes });
+  set.pusher.upsert(target, "change");
+  return { target, fence: formatFence(target.fence) };
+}
+
+/** The host fetches what it should hold, applies it and reports, as an agent that polls does. */
+async function fetchAndReport(set: Fleet, host: FakeHost) {
+  const rendered = await set.pusher.render(host.id);
+  if (rendered === undefined) throw new Error("Expected the host to be served");
+  const request = {
+    origin: "",
+    path: "",
+    deadlineMs: 1,
+    ...rendered,
+    headers: { ...rendered.headers },
+  };
+  const answer = host.answer(request, set.clock.monotonicMs());
+  if (answer.kind !== "reply") throw new Error("Expected a reply");
+  return set.pusher.reported(host.id, answer);
+}
+
+describe("a host that polls", () => {
+  it("is sent nothing, is pending until it reports, and asks for contents like any other", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    const release = set.release("x".repeat(100_000));
+    want(set, host, release, ["poll"]);
+    await set.clock.advance(1_000);
+    expect(host.requests).toEqual([]);
+    expect(set.pusher.counts()).toMatchObject({ sync: { neverSeen: 1 }, queued: 0 });
+    let rounds = 0;
+    while ((await fetchAndReport(set, host))?.needsSync === true && rounds < 5) rounds++;
+    expect(rounds).toBeLessThan(4);
+    expect(host.manifest).toBe(release.digest);
+    expect(set.pusher.status(host.id)).toMatchObject({ reachability: "ok" });
+    expect(set.pusher.counts().sync.applied).toBe(1);
+    await set.clock.advance(120_000);
+    expect(host.requests.every(({ fence }) => fence === "1.1.1")).toBe(true);
+  });
+
+  it("that is silent for too long is overdue and then unreachable, and one report mends it", async () => {
+    const set = setUp({ fetchOverdueMs: 100_000 });
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["poll"]);
+    await set.clock.advance(90_000);
+    expect(set.pusher.status(host.id)).toMatchObject({ reachability: "unknown" });
+    await set.clock.advance(400_000);
+    expect(set.pusher.status(host.id)).toMatchObject({
+      reachability: "unreachable",
+      lastError: { class: "overdue" },
+    });
+    await fetchAndReport(set, host);
+    expect(set.pusher.status(host.id)).toMatchObject({ reachability: "ok" });
+  });
+
+  it("gets the usual gzip and full form once the node knows what it lacks", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    const release = set.release("z".repeat(5_000));
+    want(set, host, release, ["poll"]);
+    await fetchAndReport(set, host);
+    const next = set.release("y".repeat(5_000));
+    const { fence } = want(set, host, next, ["poll"]);
+    const rendered = await set.pusher.render(host.id);
+    expect(rendered?.headers).toMatchObject({
+      "coxswain-fence": fence,
+      "content-encoding": "gzip",
+    });
+    const body = JSON.parse(String(gunzipSync(rendered?.body ?? "")));
+    expect(body).toMatchObject({
+      manifest: next.digest,
+      configs: [{ content: "y".repeat(5_000) }],
+    });
+  });
+
+  it("that reports what another host said is not believed", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["poll"]);
+    host.answersAs = "h2";
+    await fetchAndReport(set, host);
+    expect(set.pusher.status(host.id)?.isQuarantined).toBe(true);
+    expect(set.pusher.status(host.id)?.held).toBeUndefined();
+  });
+
+  it("that this node does not serve is neither answered nor believed", () => {
+    const set = setUp();
+    const host = set.host("h1");
+    expect(set.pusher.render(host.id)).toBeUndefined();
+    expect(set.pusher.reported(host.id, { status: 200, body: Buffer.from("{}") })).toBeUndefined();
+  });
+});
+
+describe("a host that reads from an object store", () => {
+  it("gets each fence laid ready once, at the node's pace", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    const { fence } = want(set, host, set.release("one"), ["object"]);
+    await set.clock.advance(1_000);
+    expect(set.offered).toEqual([`h1 ${fence}`]);
+    const later = want(set, host, set.release("two"), ["object"]);
+    await set.clock.advance(1_000);
+    expect(set.offered).toEqual([`h1 ${fence}`, `h1 ${later.fence}`]);
+  });
+});
+
+describe("a host with a connection of its own", () => {
+  it("is pushed over it while it has one, waits without it, and is pushed to at once when it is back", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    set.links.set("h1", host);
+    want(set, host, set.release("one"), ["reverse"]);
+    await set.clock.advance(100);
+    expect(set.pusher.counts().sync.applied).toBe(1);
+    set.links.delete("h1");
+    want(set, host, set.release("two"), ["reverse"]);
+    await set.clock.advance(60_000);
+    expect(set.pusher.status(host.id)).toMatchObject({
+      reachability: "unreachable",
+      lastError: { class: "detached" },
+    });
+    set.links.set("h1", host);
+    set.pusher.wake(host.id);
+    await set.clock.advance(100);
+    expect(set.pusher.counts().sync.applied).toBe(1);
+    expect(set.pusher.status(host.id)).toMatchObject({ reachability: "ok" });
+  });
+
+  it("is dialled while it has none, where its record allows that", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["reverse", "dial"]);
+    await set.clock.advance(100);
+    expect(set.pusher.counts().sync.applied).toBe(1);
+  });
+});
+
+describe("a host that cannot be dialled and polls instead", () => {
+  it("is not unreachable while it reports, is dialled on, and comes back by itself", async () => {
+    const set = setUp({ fetchOverdueMs: 100_000 });
+    const host = set.host("h1");
+    host.fault = "timeout";
+    want(set, host, set.release("one"), ["dial", "poll"]);
+    await set.clock.advance(20_000);
+    expect(set.pusher.status(host.id)?.reachability).toBe("unreachable");
+    const { log } = set;
+    log.length = 0;
+    for (let minute = 0; minute < 10; minute++) {
+      host.fault = undefined;
+      await fetchAndReport(set, host);
+      host.fault = "timeout";
+      await set.clock.advance(60_000);
+    }
+    expect(log.filter((line) => line.startsWith("reach"))).toEqual(["reach h1 unreachable>ok"]);
+    expect(set.pusher.counts().sync.applied).toBe(1);
+    const dials = host.requests.filter(({ atMs }) => atMs > 100_000).length;
+    expect(dials).toBeGreaterThan(11);
+    host.fault = undefined;
+    want(set, host, set.release("two"), ["dial", "poll"]);
+    await set.clock.advance(310_000);
+    expect(host.manifest).toBe(set.release("two").digest);
+  });
+});
