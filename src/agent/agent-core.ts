@@ -16,6 +16,7 @@ import type { Logger } from "../kernel/log.ts";
 import { randomId, type Random } from "../kernel/random.ts";
 import { manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { equalFences, formatFence, goesBack, type Fence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import { AgentStorage } from "./agent-storage.ts";
 import type { CommandRunner } from "./command-runner.ts";
 import { ConfigApplier, type AppliedChange } from "./config-applier.ts";
@@ -31,6 +32,7 @@ import {
   type Answer,
   type FullOrShort,
   type Headers,
+  type SyncCall,
   type SyncContext,
 } from "./sync-request.ts";
 
@@ -67,12 +69,12 @@ export interface AgentCore {
   /** Loads and verifies the durable state; AGENT_STATE_CORRUPT where it is damaged. */
   open(): Promise<void>;
   /** `body` is the parsed JSON of the request. Never rejects for anything a sender can cause. */
-  handleSync(request: { headers: Headers; body: unknown }): Promise<Answer>;
+  handleSync(request: SyncCall): Promise<Answer>;
   /** The answer where headers alone decide, before a body is read. */
   screen(headers: Headers): Answer | undefined;
   held(): Held;
-  /** Monotonic time of the last sync that was meant for this host; undefined before the first. */
-  lastSyncAtMs(): number | undefined;
+  /** Monotonic time of the last sync that was meant for this host, in any mode or in one; undefined before the first. */
+  lastSyncAtMs(mode?: HostMode): number | undefined;
 }
 
 /** Enough for the old and the new owner of a moment; more waiting only grows memory. */
@@ -90,7 +92,7 @@ class Core implements AgentCore {
   #durable: DurableState;
   #verified: ReadonlyMap<string, Digest> = new Map();
   #boot = "";
-  #lastSyncAtMs: number | undefined;
+  readonly #lastSyncAtMs = new Map<HostMode, number>();
   #queue: Promise<unknown> = Promise.resolve();
   #queuedCount = 0;
 
@@ -122,8 +124,10 @@ class Core implements AgentCore {
     return { boot: this.#boot, fence, view, manifest: manifestDigestOf(configs), configs };
   }
 
-  lastSyncAtMs(): number | undefined {
-    return this.#lastSyncAtMs;
+  lastSyncAtMs(mode?: HostMode): number | undefined {
+    if (mode !== undefined) return this.#lastSyncAtMs.get(mode);
+    const times = [...this.#lastSyncAtMs.values()];
+    return times.length === 0 ? undefined : Math.max(...times);
   }
 
   screen(headers: Headers): Answer | undefined {
@@ -131,11 +135,11 @@ class Core implements AgentCore {
     return screened.kind === "refused" ? screened.answer : undefined;
   }
 
-  async handleSync({ headers, body }: { headers: Headers; body: unknown }): Promise<Answer> {
+  async handleSync({ headers, body, via = "dial" }: SyncCall): Promise<Answer> {
     assert(this.#boot !== "", "open() must come first");
     const screened = screen(headers, this.#options);
     if (screened.kind === "refused") return screened.answer;
-    this.#lastSyncAtMs = this.#ports.clock.monotonicMs();
+    this.#lastSyncAtMs.set(via, this.#ports.clock.monotonicMs());
     const read = readBody(body);
     if (read.kind === "refused") return read.answer;
     if (this.#queuedCount > (this.#options.waitingSyncsMax ?? waitingSyncsDefault)) {

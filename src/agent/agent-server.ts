@@ -13,10 +13,12 @@ import {
   type ServerResponse,
 } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
+import type { Duplex } from "node:stream";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import { syncPath } from "../protocol/sync.ts";
 import type { AgentCore } from "./agent-core.ts";
 import { drain, readJsonBody } from "./request-body.ts";
@@ -30,8 +32,8 @@ export interface TlsMaterial {
 }
 
 export interface AgentServerOptions {
-  /** An address of this machine; port 0 takes any free one. */
-  readonly listen: { readonly host: string; readonly port: number };
+  /** An address of this machine; port 0 takes any free one. Undefined: only adopted connections are served. */
+  readonly listen: { readonly host: string; readonly port: number } | undefined;
   readonly tls?: TlsMaterial | undefined;
   /** Default 30 s: a sync of 16 MiB arrives in that time at 5 Mbit/s. */
   readonly requestTimeoutMs?: number;
@@ -46,8 +48,10 @@ export interface AgentServerOptions {
 }
 
 export interface AgentServer {
-  /** Base URL that reaches this server. */
+  /** Base URL that reaches this server; empty where it does not listen. */
   readonly url: string;
+  /** Serves a connection that the agent opened itself; what secures it is its opener's. */
+  adopt(connection: Duplex): void;
   /** Stops accepting, lets requests under way finish, then closes every connection. Idempotent. */
   stop(): Promise<void>;
 }
@@ -62,29 +66,44 @@ export async function startAgentServer(
   options: AgentServerOptions,
 ): Promise<AgentServer> {
   const handler = new Handler(ports.core, ports.log, options.syncsMax ?? 8);
-  const server = createServer(options, (request, response) => {
-    void handler.handle(request, response);
+  // Adopted connections have their TLS behind them: they go to a plain server of their own.
+  const adopting = createServer({ ...options, tls: undefined }, (request, response) => {
+    void handler.handle(request, response, "reverse");
   });
-  server.maxConnections = options.connectionsMax ?? 64;
-  const port = await listen(server, options.listen);
-  const host = options.listen.host.includes(":") ? `[${options.listen.host}]` : options.listen.host;
+  const servers = [adopting];
+  let url = "";
+  if (options.listen !== undefined) {
+    const server = createServer(options, (request, response) => {
+      void handler.handle(request, response, "dial");
+    });
+    server.maxConnections = options.connectionsMax ?? 64;
+    const port = await listen(server, options.listen);
+    const host = options.listen.host.includes(":")
+      ? `[${options.listen.host}]`
+      : options.listen.host;
+    url = `${options.tls === undefined ? "http" : "https"}://${host}:${port}`;
+    servers.push(server);
+  }
   let stopped: Promise<void> | undefined;
   return {
-    url: `${options.tls === undefined ? "http" : "https"}://${host}:${port}`,
+    url,
+    adopt: (connection) => void adopting.emit("connection", connection),
     stop: () => {
-      stopped ??= stopServer(server, handler);
+      stopped ??= stopServers(servers, handler);
       return stopped;
     },
   };
 }
 
-async function stopServer(server: Server, handler: Handler): Promise<void> {
+async function stopServers(servers: readonly Server[], handler: Handler): Promise<void> {
   handler.isStopping = true;
-  const closed = promisify(server.close.bind(server))();
-  server.closeIdleConnections();
+  const closed = servers
+    .filter((server) => server.listening)
+    .map((server) => promisify(server.close.bind(server))());
+  for (const server of servers) server.closeIdleConnections();
   await handler.whenIdle();
-  server.closeAllConnections();
-  await closed;
+  for (const server of servers) server.closeAllConnections();
+  await Promise.all(closed);
 }
 
 function createServer(
@@ -137,12 +156,13 @@ class Handler {
     });
   }
 
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async handle(request: IncomingMessage, response: ServerResponse, via: HostMode): Promise<void> {
     this.#requestCount++;
     try {
-      const answer = await this.#answer(request);
+      const answer = await this.#answer(request, via);
       if (!request.complete) await drain(request);
-      await send(request, response, answer, this.isStopping);
+      const isStranger = via === "dial" && !this.#isNode(request);
+      await send(request, response, answer, this.isStopping || isStranger);
     } catch (error) {
       // A sender that went away ends here too; nobody is left to answer.
       if (response.destroyed || request.destroyed) {
@@ -157,7 +177,13 @@ class Handler {
     }
   }
 
-  async #answer(request: IncomingMessage): Promise<Answer> {
+  /** Only nodes keep connections: strangers could hold all there are by looking now and then. */
+  #isNode(request: IncomingMessage): boolean {
+    const [path] = (request.url ?? "").split("?");
+    return path === syncPath && this.#core.screen(request.headers) === undefined;
+  }
+
+  async #answer(request: IncomingMessage, via: HostMode): Promise<Answer> {
     const [path] = (request.url ?? "").split("?");
     if (path === "/healthz") {
       if (request.method === "GET") return { status: 200, body: { status: "ok" } };
@@ -178,7 +204,7 @@ class Handler {
     try {
       const body = await readJsonBody(request);
       if (body.kind === "refused") return body.answer;
-      return await this.#core.handleSync({ headers: request.headers, body: body.json });
+      return await this.#core.handleSync({ headers: request.headers, body: body.json, via });
     } finally {
       this.#syncCount--;
     }
@@ -216,7 +242,10 @@ function acceptsGzip(request: IncomingMessage): boolean {
   );
 }
 
-function listen(server: Server, { host, port }: AgentServerOptions["listen"]): Promise<number> {
+function listen(
+  server: Server,
+  { host, port }: NonNullable<AgentServerOptions["listen"]>,
+): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
       reject(

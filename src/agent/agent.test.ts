@@ -8,7 +8,8 @@ import { systemClock } from "../kernel/clock.ts";
 import { ManualClock } from "../kernel/manual-clock.ts";
 import { createRandom } from "../kernel/random.ts";
 import { helloSchema, syncPath, type SyncReply } from "../protocol/sync.ts";
-import { createAgent, helloBackoffMs, type Agent, type AgentOptions } from "./agent.ts";
+import { createAgent, type Agent, type AgentOptions } from "./agent.ts";
+import { helloBackoffMs } from "./dial-driver.ts";
 import { runAgentCommand } from "./agent-command.ts";
 import { createHelloClient, type HelloOutcome } from "./hello-client.ts";
 import { fullSync, shortSync, type BuiltSync } from "./sync-builder.ts";
@@ -27,6 +28,7 @@ function agentWith(overrides: Partial<AgentOptions> = {}): Agent {
   const agent = createAgent({
     host: "h1",
     cluster: "c1",
+    modes: ["dial"],
     listen: { host: "127.0.0.1", port: 0 },
     nodes: [],
     targets: { folder, listed: new Map(), acceptUnlisted: true },

@@ -1,23 +1,25 @@
 /**
- * An agent: the core of a sync, an HTTP server around it, a lock on its folder, and its hellos.
+ * An agent: the core of a sync, an HTTP server around it, a lock on its folder, and a driver for each
+ * of its modes.
  *
- * The agent is passive. It asks for nothing: it says hello when it starts and when it has heard
- * nothing for long, and waits. Hellos are spread and backed off with full jitter, so that a fleet
- * that comes back at once does not arrive at once.
+ * What a sync means is the core's alone; modes differ in who opens the connection over which it comes.
  */
 import packageJson from "../../package.json" with { type: "json" };
 import { systemClock, type Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import { silentLogger, type Logger } from "../kernel/log.ts";
 import { systemRandom, type Random } from "../kernel/random.ts";
-import { formatFence } from "../protocol/fence.ts";
+import { isDialled } from "../protocol/host-mode.ts";
 import { createAgentCore, type AgentCore, type Held } from "./agent-core.ts";
 import { startAgentServer, type AgentServer } from "./agent-server.ts";
 import { createCommandRunner, type CommandRunner } from "./command-runner.ts";
 import type { AgentSettings } from "./config-file.ts";
+import { DialDriver } from "./dial-driver.ts";
 import { fileDisk } from "./file-disk.ts";
 import { lockFolder, type FolderLock } from "./folder-lock.ts";
 import { createHelloClient, type SayHello } from "./hello-client.ts";
+import { createKnockSender } from "./knock-sender.ts";
+import type { ModeDriver } from "./mode-driver.ts";
 import { createStateReport } from "./state-report.ts";
 
 export interface AgentOptions extends AgentSettings {
@@ -39,27 +41,17 @@ export interface Agent {
   start(): Promise<void>;
   /** Finishes what is under way; every timer, socket and lock is gone when it resolves. */
   stop(): Promise<void>;
-  /** Base URL of the agent, for the inventory; defined while it runs. */
+  /** Base URL of the agent, for the inventory; defined while it runs and listens. */
   readonly address: string | undefined;
   held(): Held;
   readonly core: AgentCore;
 }
-
-const quietAfterDefaultMs = 3 * 60_000;
-const helloSpreadDefaultMs = 1_000;
-const helloBackoffMinMs = 1_000;
-const helloBackoffMaxMs = 60_000;
 
 /** Text of the `agent` field in replies. */
 const agentVersion = `coxswain/${packageJson.version}`;
 
 export function createAgent(options: AgentOptions): Agent {
   return new RunningAgent(options);
-}
-
-/** Time before hello attempt number `attempt` (from 1): full jitter below a doubling bound. */
-export function helloBackoffMs(attempt: number, random: number): number {
-  return random * Math.min(helloBackoffMaxMs, helloBackoffMinMs * 2 ** Math.min(attempt, 16));
 }
 
 class RunningAgent implements Agent {
@@ -103,7 +95,7 @@ class RunningAgent implements Agent {
   }
 
   get address(): string | undefined {
-    return this.#server?.url;
+    return this.#server?.url || undefined;
   }
 
   held(): Held {
@@ -121,23 +113,46 @@ class RunningAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { targets, listen, tls } = this.#options;
+    const { targets, listen, tls, modes } = this.#options;
     this.#lock = await lockFolder(targets.folder);
     try {
       await this.core.open();
-      this.#server = await startAgentServer({ core: this.core, log: this.#log }, { listen, tls });
+      this.#server = await startAgentServer(
+        { core: this.core, log: this.#log },
+        { listen: isDialled(modes) ? listen : undefined, tls },
+      );
     } catch (error) {
       await this.#lock.release();
       throw error;
     }
-    if (tls === undefined && !isLoopback(listen.host)) {
+    if (isDialled(modes) && tls === undefined && !isLoopback(listen.host)) {
       this.#log.warn({ listen: listen.host }, "listening beyond loopback without TLS");
     }
     const { signal } = this.#stopping;
-    this.#loops = [this.#helloLoop(signal), this.#stateReport.run(signal)].map((loop) =>
-      this.#untilAborted(loop, signal),
-    );
-    this.#log.info({ address: this.#server.url }, "agent listening");
+    const drivers = this.#drivers();
+    this.#loops = [
+      ...drivers.map((driver) => driver.run(signal)),
+      this.#stateReport.run(signal),
+    ].map((loop) => this.#untilAborted(loop, signal));
+    this.#log.info({ address: this.#server.url, modes }, "agent started");
+  }
+
+  /** What is to be done for each mode, best first. */
+  #drivers(): ModeDriver[] {
+    const { modes, host, nodes, knock, quietAfterMs, helloSpreadMs } = this.#options;
+    const ports = { clock: this.#clock, random: this.#random, log: this.#log, core: this.core };
+    const timing = { host, quietAfterMs, helloSpreadMs };
+    return modes.flatMap((mode): ModeDriver[] => {
+      if (mode === "dial") {
+        const options = { ...timing, mode, nodes } as const;
+        return [new DialDriver({ ...ports, sayHello: this.#sayHello }, options)];
+      }
+      if (mode === "knock" && knock !== undefined) {
+        const sayHello = createKnockSender({ clock: this.#clock, host, hostKey: knock.key });
+        return [new DialDriver({ ...ports, sayHello }, { ...timing, mode, nodes: knock.at })];
+      }
+      return [];
+    });
   }
 
   async #stop(): Promise<void> {
@@ -157,56 +172,6 @@ class RunningAgent implements Agent {
       // Without this loop the agent still serves syncs, which matters more than a clean end.
       if (!signal.aborted) this.#log.error({ error: messageOf(error) }, "agent loop ended");
     }
-  }
-
-  async #helloLoop(signal: AbortSignal): Promise<void> {
-    if (this.#options.nodes.length === 0) return;
-    const spreadMs = this.#options.helloSpreadMs ?? helloSpreadDefaultMs;
-    await this.#clock.sleep(this.#random.next() * spreadMs, signal);
-    while (!signal.aborted) {
-      await this.#helloUntilHeard(signal);
-      await this.#sleepUntilQuiet(signal);
-    }
-  }
-
-  /** Asks the nodes in turn, from a random one on, until one answers or a sync has come anyway. */
-  async #helloUntilHeard(signal: AbortSignal): Promise<void> {
-    const { nodes } = this.#options;
-    const first = Math.floor(this.#random.next() * nodes.length);
-    const sinceMs = this.#clock.monotonicMs();
-    for (let attempt = 1; (this.core.lastSyncAtMs() ?? -1) < sinceMs; attempt++) {
-      const node = nodes[(first + attempt - 1) % nodes.length] ?? "";
-      const outcome = await this.#sayHello(node, this.#hello(), signal);
-      if (outcome.kind === "heard") return;
-      const level = outcome.kind === "refused" ? "warn" : "info";
-      this.#log[level]({ node, ...outcome }, "hello not heard");
-      const backoffMs = helloBackoffMs(attempt, this.#random.next());
-      const waitMs = outcome.kind === "busy" ? outcome.retryAfterMs + backoffMs : backoffMs;
-      await this.#clock.sleep(waitMs, signal);
-    }
-  }
-
-  async #sleepUntilQuiet(signal: AbortSignal): Promise<void> {
-    const heardAtMs = this.#clock.monotonicMs();
-    // Spread, so that agents that lost one node together do not all speak together.
-    const quietMs =
-      (this.#options.quietAfterMs ?? quietAfterDefaultMs) * (1 + 0.2 * this.#random.next());
-    for (;;) {
-      const lastMs = Math.max(heardAtMs, this.core.lastSyncAtMs() ?? 0);
-      const leftMs = lastMs + quietMs - this.#clock.monotonicMs();
-      if (leftMs <= 0) return;
-      await this.#clock.sleep(leftMs, signal);
-    }
-  }
-
-  #hello() {
-    const { boot, fence, manifest } = this.core.held();
-    return {
-      host: this.#options.host,
-      boot,
-      fence: formatFence(fence ?? { generation: 0, fleet: 0, host: 0 }),
-      manifest,
-    };
   }
 }
 

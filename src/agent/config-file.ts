@@ -9,6 +9,7 @@ import { resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
+import { hostModes, type HostMode } from "../protocol/host-mode.ts";
 import { configNamePattern, idPattern, limits } from "../protocol/limits.ts";
 import type { TlsMaterial } from "./agent-server.ts";
 import type { Command } from "./command-runner.ts";
@@ -18,7 +19,13 @@ import { commandTimeoutDefaultMs, type ConfigTarget, type ConfigTargets } from "
 export interface AgentSettings {
   readonly host: string;
   readonly cluster: string;
+  /** Best first, each once. */
+  readonly modes: readonly HostMode[];
+  /** Proves who the host is where it calls; undefined: it calls without a proof. */
+  readonly key?: Buffer | undefined;
   readonly listen: { readonly host: string; readonly port: number };
+  /** For the mode `knock`: the nodes' knock listeners as host:port, and the host's key. */
+  readonly knock?: { readonly at: readonly string[]; readonly key: Buffer } | undefined;
   /** Base URLs of the nodes' fleet listeners; empty means that the agent never says hello. */
   readonly nodes: readonly string[];
   readonly targets: ConfigTargets;
@@ -54,6 +61,9 @@ const timeoutMs = z
   .max(600_000, { error: timeoutRule });
 const nodeRule = "a list of at most 200 http or https URLs";
 const nodeUrl = z.url({ protocol: /^https?$/, error: nodeRule });
+const modesRule = `a list of ${hostModes.join(", ")}, best first, each once`;
+const knockRule = "a list of at most 200 host:port";
+const hostPortPattern = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/;
 const flagRule = "true or false";
 const mapping = "a mapping of known keys";
 
@@ -74,10 +84,18 @@ const fileSchema = z.strictObject(
   {
     host: id,
     cluster: id,
-    listen: text("host:port", /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/).default(
-      listenDefault,
-    ),
+    listen: text("host:port", hostPortPattern).default(listenDefault),
     dir: path,
+    modes: z
+      .array(z.enum(hostModes, { error: modesRule }), { error: modesRule })
+      .min(1, { error: modesRule })
+      .refine((modes) => new Set(modes).size === modes.length, { error: modesRule })
+      .default(["dial"]),
+    keyFile: path.optional(),
+    knockAt: z
+      .array(text(knockRule, hostPortPattern), { error: knockRule })
+      .max(limits.nodesMax, { error: knockRule })
+      .default([]),
     nodes: z
       .array(nodeUrl, { error: nodeRule })
       .max(limits.nodesMax, { error: nodeRule })
@@ -137,7 +155,9 @@ export async function resolveAgentConfig(
 ): Promise<AgentSettings> {
   const parsed = fileSchema.safeParse(raw);
   if (!parsed.success) throw invalidConfig(raw, parsed.error.issues[0]);
-  const { host, cluster, nodes, acceptUnlisted, configs, state, tls, dir } = parsed.data;
+  const { host, cluster, modes, nodes, acceptUnlisted, configs, state, tls, dir } = parsed.data;
+  const { keyFile, knockAt } = parsed.data;
+  const key = keyFile === undefined ? undefined : await readKey(resolve(baseFolder, keyFile));
   const folder = resolve(baseFolder, dir);
   const listed = new Map<string, ConfigTarget>();
   for (const [name, target] of Object.entries(configs)) {
@@ -147,6 +167,9 @@ export async function resolveAgentConfig(
   return {
     host,
     cluster,
+    modes,
+    key,
+    knock: modes.includes("knock") ? knockSettings(knockAt, key) : undefined,
     nodes,
     listen: parseListen(parsed.data.listen),
     targets: { folder, listed, acceptUnlisted },
@@ -204,6 +227,28 @@ function parseListen(listen: string): { host: string; port: number } {
     );
   }
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port };
+}
+
+function knockSettings(at: readonly string[], key: Buffer | undefined) {
+  if (key !== undefined && at.length > 0) return { at, key };
+  throw new CoxswainError(
+    "AGENT_CONFIG_INVALID",
+    `Expected \`keyFile\` and \`knockAt\` with the mode knock, got ${key === undefined ? "no `keyFile`" : "no `knockAt`"}`,
+  );
+}
+
+/** A key as `coxswain host-key` prints it: 64 hexadecimal digits. */
+async function readKey(file: string): Promise<Buffer> {
+  const rule = "Expected `keyFile` to be a readable file with 64 hexadecimal digits";
+  let digits: string;
+  try {
+    digits = (await readFile(file, "utf8")).trim();
+  } catch (cause) {
+    throw new CoxswainError("AGENT_CONFIG_INVALID", `${rule}, got ${messageOf(cause)}`, { cause });
+  }
+  // What it holds instead may be somebody else's secret: its length says enough.
+  if (/^[0-9a-f]{64}$/i.test(digits)) return Buffer.from(digits, "hex");
+  throw new CoxswainError("AGENT_CONFIG_INVALID", `${rule}, got ${digits.length} characters`);
 }
 
 async function readTls(

@@ -51,7 +51,9 @@ export interface DurableState {
 export const stateFileBytesMax = 1024 * 1024;
 
 const magic = "coxswain-agent-state 1";
-const digestSchema = z.custom<Digest>((value) => digestPattern.test(String(value)));
+const digestSchema = z.custom<Digest>(
+  (value) => typeof value === "string" && digestPattern.test(value),
+);
 const nameSchema = z.string().regex(configNamePattern);
 const intentSchema = z.object({
   name: nameSchema,
@@ -110,7 +112,7 @@ export function decodeState(bytes: Uint8Array, path: string): DurableState {
   if (lineEnd < 0 || text.slice(0, lineEnd) !== `${magic} ${digestOf(Buffer.from(body))}`) {
     throw corrupt(path, `to begin with \`${magic}\` and the digest of the rest`);
   }
-  const parsed = fileSchema.safeParse(JSON.parse(body));
+  const parsed = fileSchema.safeParse(parseJson(body));
   if (!parsed.success) throw corrupt(path, "to have every field");
   const { fence: fenceText, offered, intent, outcomes, ...rest } = parsed.data;
   const fence = fenceText === null ? undefined : parseFence(fenceText);
@@ -141,6 +143,15 @@ export function requireOwnState(state: DurableState, cluster: string, host: stri
     `Expected the state folder to belong to host \`${host}\` of cluster \`${cluster}\`, ` +
       `got host \`${state.host}\` of cluster \`${state.cluster}\``,
   );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A right digest over no JSON: the schema refuses undefined, as it does any other shape.
+    return undefined;
+  }
 }
 
 function outcomeOf({ name, result, message }: z.infer<typeof outcomeSchema>): Outcome {

@@ -15,7 +15,9 @@ export type HelloOutcome =
   | { readonly kind: "heard" }
   | { readonly kind: "busy"; readonly retryAfterMs: number }
   | { readonly kind: "refused"; readonly status: number }
-  | { readonly kind: "unreachable"; readonly message: string };
+  | { readonly kind: "unreachable"; readonly message: string }
+  /** Sent in a way that is never answered: only a sync shows that it was heard. */
+  | { readonly kind: "unanswered" };
 
 export type SayHello = (
   nodeUrl: string,

@@ -5,6 +5,7 @@
  * read the refusal; then the connection is closed. Decompression stops at its own bound, so that a
  * small body cannot become a large one.
  */
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
@@ -45,6 +46,8 @@ export async function readJsonBody(request: IncomingMessage): Promise<RequestBod
         : refused(400, "BAD_REQUEST", "Expected a whole gzip body");
     }
   }
+  // Read leniently, two bodies could become one text.
+  if (!isUtf8(bytes)) return refused(400, "BAD_REQUEST", "Expected the body to be UTF-8");
   try {
     return { kind: "read", json: JSON.parse(bytes.toString("utf8")) };
   } catch {

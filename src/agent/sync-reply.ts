@@ -6,6 +6,7 @@
  */
 import { digestOf, manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { formatFence } from "../protocol/fence.ts";
+import { isStateShallow, stateBytes } from "../protocol/host-state.ts";
 import { limits } from "../protocol/limits.ts";
 import type { HeldConfig, SyncReply } from "../protocol/sync.ts";
 import type { DurableState, Outcome } from "./durable-state.ts";
@@ -32,10 +33,11 @@ export function buildReply(parts: ReplyParts): SyncReply {
   return { ...reply, state: { truncated: true } };
 }
 
-/** Operational state within its limit; over it, only the fact and the size are left. */
+/** Operational state within its limits; over them, only the fact and the size are left. */
 export function boundedState(state: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const stateBytes = jsonBytes(state);
-  return stateBytes <= limits.stateBytesMax ? { ...state } : { truncated: true, stateBytes };
+  if (!isStateShallow(state)) return { truncated: true, stateDepthMax: limits.stateDepthMax };
+  const bytes = stateBytes(state);
+  return bytes <= limits.stateBytesMax ? { ...state } : { truncated: true, stateBytes: bytes };
 }
 
 /** A command's output as one message: printable, trimmed, at most `charsMax` characters. */

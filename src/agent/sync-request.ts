@@ -6,11 +6,20 @@
  */
 import { manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { parseFence, type Fence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import { idPattern, limits } from "../protocol/limits.ts";
 import { syncHeaders, syncRequestSchema, type OfferedConfig } from "../protocol/sync.ts";
 
 /** Header values by lower-case name. */
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+/** One sync, however it came. */
+export interface SyncCall {
+  readonly headers: Headers;
+  readonly body: unknown;
+  /** Default: dialled. */
+  readonly via?: HostMode;
+}
 
 /** A status, a JSON body, and seconds for a Retry-After header where the caller may come back. */
 export interface Answer {
