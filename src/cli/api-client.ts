@@ -20,6 +20,7 @@ import {
   releaseListSchema,
   rolloutListSchema,
   rolloutSchema,
+  selfCheckSchema,
   statusSchema,
 } from "./api-shapes.ts";
 import { parseJson, type ApiReply, type ApiRequest, type ApiTransport } from "./api-transport.ts";
@@ -27,6 +28,8 @@ import { EventStreamReader, type StreamEvent } from "./event-stream.ts";
 
 /** Imports and contents are large: they get longer than an ordinary request. */
 const bulkDeadlineMs = 60_000;
+/** A node gives its probes 4 s at most. */
+const selfCheckDeadlineMs = 8_000;
 
 export interface HostQuery {
   readonly selector?: string | undefined;
@@ -56,6 +59,9 @@ export function createApiClient(transport: ApiTransport) {
 
   return {
     status: () => get(statusSchema, "/v1/status"),
+    /** What the node itself says of its deployment; it probes the other members meanwhile. */
+    selfCheck: () =>
+      call(selfCheckSchema, { method: "GET", path: "/v1/doctor", deadlineMs: selfCheckDeadlineMs }),
     members: () => get(membersSchema, "/v1/members"),
     evictMember: (slot: string) =>
       send(evictionSchema, "POST", `/v1/members/${encodeURIComponent(slot)}/evict`),
@@ -116,6 +122,10 @@ export function createApiClient(transport: ApiTransport) {
       const reader = new EventStreamReader();
       for await (const chunk of await transport.open("/v1/events", signal))
         yield* reader.push(chunk);
+    },
+    /** The node's own metrics, in the Prometheus text format. */
+    async metrics(): Promise<string> {
+      return (await transport.send({ method: "GET", path: "/metrics" })).body.toString("utf8");
     },
     close: () => transport.close(),
   };

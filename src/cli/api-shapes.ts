@@ -16,6 +16,7 @@ const countsSchema = z.object({
   rejected: z.int(),
   unreachable: z.int(),
   neverSeen: z.int(),
+  damaged: z.int().optional(),
 });
 
 const hostError = z.object({ class: z.string(), message: z.string(), at: z.string() });
@@ -24,6 +25,7 @@ const hostError = z.object({ class: z.string(), message: z.string(), at: z.strin
 export const hostViewSchema = z.object({
   id: z.string(),
   address: z.string(),
+  modes: z.array(z.string()).optional(),
   labels: z.record(z.string(), z.string()),
   pins: z.record(z.string(), z.string()).optional(),
   partition: z.int(),
@@ -71,6 +73,7 @@ export type HostPage = z.infer<typeof hostPageSchema>;
 export const hostRecordSchema = z.object({
   id: z.string(),
   address: z.string(),
+  modes: z.array(z.string()).optional(),
   labels: z.record(z.string(), z.string()),
   pins: z.record(z.string(), z.string()),
   partition: z.int().optional(),
@@ -203,6 +206,18 @@ export const placementSchema = z.object({
   placementHash: z.string(),
   slots: z.array(z.object({ slot: z.string(), partitions: z.int() })),
 });
+
+export const selfCheckSchema = z.object({
+  slot: z.string(),
+  version: z.string(),
+  at: z.string(),
+  openFilesMax: z.number().nullable(),
+  socketsMax: z.number(),
+  apiHost: z.string(),
+  fleetHost: z.string(),
+  peers: z.array(z.object({ slot: z.string(), fleetUrl: z.string(), outcome: z.string() })),
+});
+export type SelfCheckAnswer = z.infer<typeof selfCheckSchema>;
 
 export const errorBodySchema = z.object({
   error: z.object({

@@ -15,6 +15,8 @@ const requestDeadlineMs = 10_000;
 export interface CommandDeps {
   readonly context: CliContext;
   readonly api: ApiClient;
+  /** Base URLs that `api` tries in turn. */
+  readonly addresses: readonly string[];
   /** `--output json`: a program reads. */
   readonly isJson: boolean;
 }
@@ -50,11 +52,12 @@ export function createCommandShell(context: CliContext): CommandShell {
     onApi<Options>(command: Command, handler: ApiHandler<Options>) {
       command.configureHelp({ showGlobalOptions: true }).action(async () => {
         const shared = command.optsWithGlobals<SharedOptions>();
+        const addresses = parseApiAddresses(
+          shared.api ?? nonEmpty(context.env["COXSWAIN_API"]) ?? defaultApi,
+        );
         const api = createApiClient(
           createApiTransport({
-            addresses: parseApiAddresses(
-              shared.api ?? nonEmpty(context.env["COXSWAIN_API"]) ?? defaultApi,
-            ),
+            addresses,
             actor: shared.actor ?? nonEmpty(context.env["COXSWAIN_ACTOR"]) ?? context.userName,
             deadlineMs: requestDeadlineMs,
             now: () => context.clock.monotonicMs(),
@@ -62,7 +65,7 @@ export function createCommandShell(context: CliContext): CommandShell {
           }),
         );
         try {
-          const deps = { context, api, isJson: shared.output === "json" };
+          const deps = { context, api, addresses, isJson: shared.output === "json" };
           exitCode = await handler(deps, {
             args: command.args,
             options: command.opts() as Options,

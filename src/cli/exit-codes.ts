@@ -5,7 +5,7 @@ import { errorRegistry } from "../kernel/errors.ts";
 
 const meanings: Readonly<Record<number, string>> = {
   0: "done",
-  1: "a question was answered with no",
+  1: "a question was answered with no, or doctor found something to fix",
   64: "wrong usage: unknown command, option or argument",
   65: "bad input: a host, selector, content or line is not valid",
   66: "not found",

@@ -6,12 +6,16 @@ import { CoxswainError } from "../kernel/errors.ts";
 import { print, type CliContext } from "./cli-context.ts";
 import { createCommandShell, examples, type CommandShell } from "./command-shell.ts";
 import { registerAgent } from "./commands/agent.ts";
+import { registerCost } from "./commands/cost.ts";
 import { registerConfig } from "./commands/config.ts";
 import { registerDemo } from "./commands/demo.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
+import { registerHostKey } from "./commands/host-key.ts";
 import { registerHosts } from "./commands/hosts.ts";
 import { registerInit } from "./commands/init.ts";
 import { registerNode } from "./commands/node.ts";
+import { registerPlan } from "./commands/plan.ts";
 import { registerRollout } from "./commands/rollout.ts";
 import { registerStatus } from "./commands/status.ts";
 import { exitCodeHelp } from "./exit-codes.ts";
@@ -86,9 +90,13 @@ function createProgram(shell: CommandShell): Command {
     registerNode,
     registerAgent,
     registerHosts,
+    registerHostKey,
     registerConfig,
     registerRollout,
     registerStatus,
+    registerDoctor,
+    registerCost,
+    registerPlan,
     registerEvents,
   ]) {
     register(program, shell);

@@ -24,7 +24,8 @@ function identity(host: HostView, wallMs: number): string {
   );
   const fields: [string, string][] = [
     ["host", printable(host.id)],
-    ["address", printable(host.address)],
+    ["address", printable(host.address === "" ? "-" : host.address)],
+    ["modes", printable((host.modes ?? ["dial"]).join(", "))],
     ["labels", formatLabels(host.labels)],
     ["pins", pins.length === 0 ? "-" : printable(pins.join(", "))],
     ["owner", `${printable(host.owner ?? "nobody")} (partition ${host.partition})`],

@@ -57,18 +57,30 @@ export function registerHosts(program: Command, shell: CommandShell): void {
   );
 }
 
+interface AddOptions {
+  readonly label?: string[];
+  readonly mode?: string[];
+}
+
 function registerAdd(hosts: Command, shell: CommandShell): void {
-  shell.onApi<{ label?: string[] }>(
+  shell.onApi<AddOptions>(
     hosts
-      .command("add <id> <address>")
-      .description("Registers a host, or changes its address and labels.")
+      .command("add <id> [address]")
+      .description("Registers a host, or changes its address, labels and modes.")
       .option(
         "--label <key=value...>",
         "labels of the host; all of them, they replace earlier ones",
       )
+      .option(
+        "--mode <mode...>",
+        "how it is reached, best first: dial, reverse, knock, object, poll (a new host: dial)",
+      )
       .addHelpText(
         "after",
-        examples("coxswain hosts add edge-17 http://10.0.0.17:9000 --label role=edge zone=a"),
+        examples(
+          "coxswain hosts add edge-17 http://10.0.0.17:9000 --label role=edge zone=a",
+          "coxswain hosts add till-3 --mode reverse poll",
+        ),
       ),
     addHost,
   );
@@ -116,11 +128,18 @@ function registerPins(hosts: Command, shell: CommandShell): void {
 
 async function addHost(
   { context, api, isJson }: CommandDeps,
-  { args, options }: CommandInput<{ label?: string[] }>,
+  { args, options }: CommandInput<AddOptions>,
 ): Promise<number> {
   const [id = "", address = ""] = args;
-  const record = await api.putHost(id, { address, labels: parseLabels(options.label ?? []) });
-  const line = `${record.outcome ?? "stored"} ${record.id} ${record.address} ${formatLabels(record.labels)}`;
+  const record = await api.putHost(id, {
+    address,
+    labels: parseLabels(options.label ?? []),
+    ...(options.mode === undefined ? {} : { mode: options.mode }),
+  });
+  const where = [record.address, (record.modes ?? []).join(",")]
+    .filter((part) => part !== "")
+    .join(" ");
+  const line = `${record.outcome ?? "stored"} ${record.id} ${where} ${formatLabels(record.labels)}`;
   print(context.stdout, isJson ? JSON.stringify(record, null, 2) : printable(line));
   return 0;
 }

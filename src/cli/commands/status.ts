@@ -100,6 +100,9 @@ function problemLines({ stdout }: CliContext, { hosts, missing, view }: StatusVi
     ...(hosts.rejected > 0
       ? [red(`! ${countOf(hosts.rejected, "host")} refused what they should hold`)]
       : []),
+    ...((hosts.damaged ?? 0) > 0
+      ? [red(`! ${countOf(hosts.damaged ?? 0, "host")} with a record that cannot be read`)]
+      : []),
     ...(hosts.neverSeen > 0
       ? [yellow(`! ${countOf(hosts.neverSeen, "host")} never seen yet`)]
       : []),

@@ -7,6 +7,7 @@ function host(id: string): HostView {
   return {
     id,
     address: "http://127.0.0.1:8400",
+    modes: ["dial"],
     labels: {},
     partition: 1,
     owner: "node-1",
