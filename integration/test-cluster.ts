@@ -16,7 +16,10 @@ import type { RolloutView } from "../src/node/operations.ts";
 import { startEmbeddedStore } from "../src/store/embedded-store.ts";
 
 const entry = new URL("../src/cli/main.ts", import.meta.url).pathname;
-const startTimeoutMs = 30_000;
+/** Preloaded into every process that a test starts. */
+export const endWithParent = new URL("end-with-parent.ts", import.meta.url).href;
+/** Patience: on a busy machine a node takes long to load. */
+const startTimeoutMs = 60_000;
 const pollMs = 50;
 
 export interface ApiReply {
@@ -30,12 +33,13 @@ export async function callApi(
   method: "GET" | "PUT" | "POST" | "DELETE",
   path: string,
   body?: unknown,
+  timeoutMs = 10_000,
 ): Promise<ApiReply> {
   const isText = typeof body === "string";
   const reply = await request(baseUrl + path, {
     method,
-    headersTimeout: 10_000,
-    bodyTimeout: 10_000,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
     ...(body === undefined
       ? {}
       : {
@@ -78,8 +82,20 @@ export class TestNode {
     );
     this.#process = spawn(
       process.execPath,
-      [entry, "node", "--slot", slot, "--api-port", "0", "--fleet-port", "0", ...args],
-      { stdio: ["ignore", "ignore", "pipe"], env },
+      [
+        "--import",
+        endWithParent,
+        entry,
+        "node",
+        "--slot",
+        slot,
+        "--api-port",
+        "0",
+        "--fleet-port",
+        "0",
+        ...args,
+      ],
+      { stdio: ["pipe", "ignore", "pipe"], env },
     );
     this.#exited = once(this.#process, "exit");
     this.#process.stderr?.on("data", (chunk: Buffer) => {
@@ -104,6 +120,14 @@ export class TestNode {
     );
     this.apiUrl = found["apiUrl"] ?? "";
     this.fleetUrl = found["fleetUrl"] ?? "";
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  get isRunning(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
   signal(name: "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGTERM"): void {
@@ -160,7 +184,9 @@ export class TestCluster {
     const endpoint = store?.endpoint ?? plan.storeEndpoint ?? "";
     const cluster = new TestCluster(plan, dir, endpoint, async () => store?.stop());
     try {
-      await cluster.command("init", "--partitions", String(plan.partitions ?? 64));
+      // A store that has just started is slow to make its first table.
+      const patience = ["--store-timeout", "20s"];
+      await cluster.command("init", "--partitions", String(plan.partitions ?? 64), ...patience);
       await Promise.all(
         Array.from({ length: plan.nodes }, (_, index) => cluster.startNode(`node-${index + 1}`)),
       );
