@@ -10,6 +10,29 @@ const benchmarks: Readonly<Record<string, { what: string; file: string }>> = {
     what: "one-host change: API to durable apply, leg by leg",
     file: "./propagation.ts",
   },
+  cost: { what: "capacity units of the table, idle and of a rollout", file: "./cost.ts" },
+  import: {
+    what: "import of hosts through the API against a bare BatchWriteItem loop",
+    file: "./import.ts",
+  },
+  pace: { what: "the adapted pace while hosts get slow, as a curve", file: "./pace.ts" },
+  scale: {
+    what: "a million hosts on ten nodes: event-loop lag of what they compute",
+    file: "./scale.ts",
+  },
+  restart: {
+    what: "all agents at once, then the node: pace, goodput, time to calm",
+    file: "./restart.ts",
+  },
+  peers: { what: "one change to all receivers beside NATS and etcd", file: "./peers.ts" },
+  tarpit: {
+    what: "goodput to healthy hosts while 20 % are dead or never answer",
+    file: "./tarpit.ts",
+  },
+  knock: {
+    what: "a knock against a TCP connect and a TLS handshake; pushes under a flood of forged ones",
+    file: "./knock.ts",
+  },
   takeover: { what: "SIGKILL of a node to every host current again", file: "./takeover.ts" },
 };
 

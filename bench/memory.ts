@@ -12,6 +12,7 @@ import { parseArgs, promisify } from "node:util";
 import { systemClock } from "../src/kernel/clock.ts";
 import { syncPath } from "../src/protocol/sync.ts";
 import { createSocketTransport } from "../src/push/socket-transport.ts";
+import { measureIdleHosts, reportIdleHosts } from "./idle-hosts.ts";
 import { machine, markdownTable, median } from "./measure.ts";
 import {
   eachInFlight,
@@ -44,8 +45,22 @@ export async function run(args: string[]): Promise<void> {
       rounds: { type: "string", default: "2" },
       /** Measures this one, here. */
       subject: { type: "string" },
+      /** Growth per idle host up to so many, instead of connections. */
+      "idle-hosts": { type: "string" },
+      /** Measures a node with so many idle hosts, here. */
+      "idle-here": { type: "string" },
+      "heap-snapshot": { type: "string" },
     },
   });
+  if (values["idle-here"] !== undefined) {
+    await measureIdleHosts(Number(values["idle-here"]), values["heap-snapshot"]);
+    return;
+  }
+  if (values["idle-hosts"] !== undefined) {
+    const large = Number(values["idle-hosts"]);
+    await reportIdleHosts(large / 10, large, Number(values.rounds));
+    return;
+  }
   if (values.subject !== undefined) {
     const bytes = await measure(values.subject, Number(values.hosts));
     process.stdout.write(`${bytes}\n`);

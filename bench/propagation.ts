@@ -4,8 +4,10 @@
  * agent holds the new digest, which is after the durable write.
  */
 import { setImmediate as turn } from "node:timers/promises";
+import { parseArgs } from "node:util";
 import { callApi, eventually, TestCluster } from "../integration/test-cluster.ts";
 import { machine, markdownTable, median, percentile } from "./measure.ts";
+import { runFleetPropagation } from "./propagation-fleet.ts";
 
 const hostsCount = 50;
 const config = "routes.json";
@@ -17,7 +19,29 @@ interface Sample {
 }
 
 export async function run(args: string[]): Promise<void> {
-  const changes = Number(args[0] ?? 300);
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      /** Fleet sizes, as `1000,5000,15000`: hosts on a sink instead of real agents. */
+      hosts: { type: "string" },
+      rounds: { type: "string", default: "5" },
+      changes: { type: "string", default: "60" },
+      pace: { type: "string", default: "100000" },
+      svg: { type: "string" },
+    },
+  });
+  if (values.hosts !== undefined) {
+    await runFleetPropagation({
+      counts: values.hosts.split(",").map(Number),
+      rounds: Number(values.rounds),
+      changes: Number(values.changes),
+      pace: values.pace,
+      svg: values.svg,
+    });
+    return;
+  }
+  const changes = Number(positionals[0] ?? 300);
   const cluster = await TestCluster.start({ nodes: 3, partitions: 1024 });
   try {
     const [node] = cluster.nodes;

@@ -13,7 +13,7 @@ import { createRandom } from "../src/kernel/random.ts";
 import { digestOf, manifestDigestOf, type Digest } from "../src/protocol/digest.ts";
 import type { Manifest } from "../src/protocol/manifest.ts";
 import { syncPath } from "../src/protocol/sync.ts";
-import { defaultPushOptions } from "../src/push/push-options.ts";
+import { defaultPushOptions, type PushOptions } from "../src/push/push-options.ts";
 import { createPusher } from "../src/push/pusher.ts";
 import type { SocketTransport, SocketTransportOptions } from "../src/push/socket-transport.ts";
 import { emptyView } from "../src/ring/view.ts";
@@ -38,6 +38,16 @@ export interface Host {
 export interface Sender {
   send(hosts: readonly Host[], release: Release, round: number): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface PusherSender extends Sender {
+  /** `awaitedCount`: of all hosts, as many as will answer. */
+  send(
+    hosts: readonly Host[],
+    release: Release,
+    round: number,
+    awaitedCount?: number,
+  ): Promise<void>;
 }
 
 export type CreateTransport = (clock: Clock, options: SocketTransportOptions) => SocketTransport;
@@ -99,7 +109,11 @@ export function undiciSender(): Sender {
 }
 
 /** The product: queue, pace, fences, status, metrics, and a reply that is read and believed. */
-export function pusherSender(create: CreateTransport): Sender {
+export function pusherSender(
+  create: CreateTransport,
+  options: Partial<PushOptions> = {},
+  metrics = createMetrics(),
+): PusherSender {
   const transport = create(systemClock, {
     socketsMax: 1_000_000,
     keepAliveMs,
@@ -116,11 +130,17 @@ export function pusherSender(create: CreateTransport): Sender {
       transport,
       contents: (digest) => Promise.resolve(contents.get(digest) ?? Buffer.alloc(0)),
       log: silentLogger,
-      metrics: createMetrics(),
+      metrics,
       mayPush: () => true,
     },
     { cluster: "bench", node: "node-1", view: () => emptyView },
-    { ...defaultPushOptions, pushesPerSecond: 1_000_000, inFlightMax, rollbackReserveRatio: 0 },
+    {
+      ...defaultPushOptions,
+      pushesPerSecond: 1_000_000,
+      inFlightMax,
+      rollbackReserveRatio: 0,
+      ...options,
+    },
     {
       onStatus(id) {
         if (pusher.status(id)?.held?.manifest !== wanted) return;
@@ -137,10 +157,10 @@ export function pusherSender(create: CreateTransport): Sender {
   );
   pusher.start();
   return {
-    async send(hosts, { content, manifest }, round) {
+    async send(hosts, { content, manifest }, round, awaitedCount = hosts.length) {
       contents.set(digestOf(content), content);
       wanted = manifest.digest;
-      missingCount = hosts.length;
+      missingCount = awaitedCount;
       const finished = new Promise<void>((resolve) => {
         done = resolve;
       });
@@ -171,8 +191,9 @@ export async function eachInFlight(
 
 /** Host number `index`: each has an address, and so an origin, of its own. */
 export function hostAt(index: number, port: number): Host {
-  const [high, low] = [1 + Math.floor(index / 250), 1 + (index % 250)];
-  return { id: `host-${index}` as HostId, address: `http://127.1.${high}.${low}:${port}` };
+  const row = Math.floor(index / 250);
+  const [high, middle, low] = [1 + Math.floor(row / 250), 1 + (row % 250), 1 + (index % 250)];
+  return { id: `host-${index}` as HostId, address: `http://127.${high}.${middle}.${low}:${port}` };
 }
 
 export function releaseOf(round: number): Release {

@@ -4,10 +4,11 @@
  *
  * It is a bare TCP server: the less the hosts cost, the more of the machine the sender has. It
  * applies nothing; `manifest` in the reply is the one of the request. Run with an IPC channel: it
- * sends `{port}` when it listens and ends when the channel closes.
+ * sends `{port}` when it listens, answers questions (sink-watch.ts) and ends when the channel closes.
  */
 import { createServer, type Socket } from "node:net";
 import { gunzipSync } from "node:zlib";
+import { SinkWatch, type SinkQuestion } from "./sink-watch.ts";
 
 const headEnd = Buffer.from("\r\n\r\n");
 const manifestLength = "sha256:".length + 64;
@@ -15,6 +16,11 @@ const manifestLength = "sha256:".length + 64;
 /** The last compressed body and its manifest: all hosts of a round get the same bytes. */
 let lastPacked = Buffer.alloc(0);
 let lastManifest = "";
+
+const watch = new SinkWatch();
+process.on("message", ({ id, ...question }: SinkQuestion & { readonly id: number }) => {
+  void watch.answer(question).then((said) => process.send?.({ id, answer: said }));
+});
 
 const server = createServer({ noDelay: true }, (socket) => {
   let pending: Buffer | undefined;
@@ -38,17 +44,22 @@ function answer(socket: Socket, bytes: Buffer): Buffer | undefined {
   const bodyBytes = Number(header(head, "content-length: ") ?? 0);
   if (bytes.length < bodyStart + bodyBytes) return bytes;
   const body = bytes.subarray(bodyStart, bodyStart + bodyBytes);
+  const host = header(head, "coxswain-host: ") ?? "";
+  const manifest = manifestOf(body, head.includes("content-encoding: gzip"));
+  watch.synced(host, header(head, "coxswain-node: ") ?? "", manifest);
   const reply = JSON.stringify({
-    host: header(head, "coxswain-host: ") ?? "",
+    host,
     boot: "b1",
     agent: "sink/1",
     fence: header(head, "coxswain-fence: ") ?? "0.0.0",
     view: "1",
-    manifest: manifestOf(body, head.includes("content-encoding: gzip")),
+    manifest,
     configs: [],
     state: { health: "ok" },
   });
-  socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${reply.length}\r\n\r\n${reply}`);
+  const text = `HTTP/1.1 200 OK\r\ncontent-length: ${reply.length}\r\n\r\n${reply}`;
+  if (watch.delayMs === 0) socket.write(text);
+  else setTimeout(() => socket.destroyed || socket.write(text), watch.delayMs);
   return undefined;
 }
 

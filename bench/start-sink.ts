@@ -2,13 +2,37 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import type { SinkQuestion } from "./sink-watch.ts";
 
-/** `stop` ends the process; so does the end of this one. */
-export async function startSink(): Promise<{ readonly port: number; readonly stop: () => void }> {
+export interface Sink {
+  readonly port: number;
+  /** The answer to a question, as sink-watch.ts gives it. */
+  readonly ask: <Answer>(question: SinkQuestion) => Promise<Answer>;
+  /** Ends the process; so does the end of this one. */
+  readonly stop: () => void;
+}
+
+export async function startSink(): Promise<Sink> {
   const child = fork(fileURLToPath(new URL("sink.ts", import.meta.url)), { stdio: "inherit" });
   const [message]: unknown[] = await once(child, "message");
   if (typeof message !== "object" || message === null || !("port" in message)) {
     throw new TypeError("the sink did not say its port");
   }
-  return { port: Number(message.port), stop: () => child.disconnect() };
+  const asked = new Map<number, (answer: unknown) => void>();
+  let nextId = 1;
+  child.on("message", (reply: { readonly id: number; readonly answer: unknown }) => {
+    asked.get(reply.id)?.(reply.answer);
+    asked.delete(reply.id);
+  });
+  return {
+    port: Number(message.port),
+    ask: (question) =>
+      new Promise((resolve) => {
+        const id = nextId++;
+        // What the child answers is what its own module says: both are one program.
+        asked.set(id, resolve as (answer: unknown) => void);
+        child.send({ id, ...question });
+      }),
+    stop: () => child.disconnect(),
+  };
 }

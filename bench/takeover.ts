@@ -7,10 +7,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { eventually, TestCluster, type TestNode } from "../integration/test-cluster.ts";
+import { runFleetTakeover } from "./takeover-fleet.ts";
 import { machine, markdownTable, median, percentile } from "./measure.ts";
 
 const config = "routes.json";
 const waitMs = 60_000;
+/** More hosts than this are addresses of a sink. */
+const realAgentsMax = 1_000;
 /** A run slower than this prints what the surviving nodes logged. */
 const explainMs = 5_000;
 
@@ -23,6 +26,10 @@ export async function run(args: string[]): Promise<void> {
     },
   });
   const [runs, hostsCount] = [Number(values.runs), Number(values.hosts)];
+  if (hostsCount > realAgentsMax) {
+    await runFleetTakeover(hostsCount, runs);
+    return;
+  }
   const cluster = await TestCluster.start({ nodes: 3, partitions: 1024 });
   const times: number[] = [];
   try {

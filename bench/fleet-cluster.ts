@@ -1,0 +1,102 @@
+/**
+ * A cluster of real node processes with as many hosts as are asked for, each an address of one sink
+ * process that speaks the protocol: real agents, which write to disks, are too heavy by the thousand.
+ */
+import { callApi, TestCluster } from "../integration/test-cluster.ts";
+import { manifestDigestOf } from "../src/protocol/digest.ts";
+import { hostAt } from "./push-senders.ts";
+import { wallMs } from "./sink-watch.ts";
+import { startSink, type Sink } from "./start-sink.ts";
+
+const linesPerImport = 5_000;
+export const config = "app.conf";
+
+export interface FleetCluster {
+  readonly cluster: TestCluster;
+  readonly sink: Sink;
+  readonly ids: readonly string[];
+  stop(): Promise<void>;
+}
+
+export async function startFleetCluster(
+  nodes: number,
+  hostsCount: number,
+  flags: readonly string[] = [],
+): Promise<FleetCluster> {
+  const sink = await startSink();
+  const cluster = await TestCluster.start({ nodes, partitions: 1024, flags });
+  const fleet = Array.from({ length: hostsCount }, (_, index) => hostAt(index, sink.port));
+  const stop = async () => {
+    await cluster.stop();
+    sink.stop();
+  };
+  try {
+    for (let start = 0; start < fleet.length; start += linesPerImport) {
+      const lines = fleet
+        .slice(start, start + linesPerImport)
+        .map(({ id, address }) => JSON.stringify({ id, address, labels: { role: "edge" } }));
+      const reply = await callImport(cluster, lines.join("\n"));
+      if (reply !== 200) throw new Error(`import: ${reply}`);
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { cluster, sink, ids: fleet.map(({ id }) => id), stop };
+}
+
+export interface RolledOut {
+  /** When the request was sent, and when the answer came; wall time. */
+  readonly startMs: number;
+  readonly answerMs: number;
+  /** Of a host that holds nothing but this release. */
+  readonly manifest: string;
+}
+
+/** Publishes `content` and puts it on all hosts; the publishing is done before the time starts. */
+export async function rollOut(apiUrl: string, content: string): Promise<RolledOut> {
+  const released = await callApi(apiUrl, "POST", `/v1/configs/${config}/releases`, content);
+  const { digest } = released.body as { digest: string };
+  const startMs = wallMs();
+  const body = { config, digest, selector: "" };
+  const started = await callApi(apiUrl, "POST", "/v1/rollouts", body);
+  if (started.status !== 201) throw new Error(`rollout: ${JSON.stringify(started.body)}`);
+  const manifest = manifestDigestOf([{ name: config, digest }]);
+  return { startMs, answerMs: wallMs(), manifest };
+}
+
+/** Resolves with the wall time at which `count` hosts held it; rejects after `maxMs`. */
+export async function untilHeld(
+  sink: Sink,
+  manifest: string,
+  count: number,
+  maxMs: number,
+  exceptNode?: string,
+): Promise<number> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not held by ${count} after ${maxMs} ms`)), maxMs);
+  });
+  const asked = sink.ask<number>({
+    ask: "held",
+    manifest,
+    count,
+    ...(exceptNode === undefined ? {} : { exceptNode }),
+  });
+  try {
+    return await Promise.race([asked, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** An import takes longer than other calls may. */
+async function callImport(cluster: TestCluster, body: string): Promise<number> {
+  const reply = await fetch(`${cluster.nodes[0]?.apiUrl}/v1/hosts`, {
+    method: "POST",
+    headers: { "content-type": "application/octet-stream" },
+    body,
+  });
+  await reply.text();
+  return reply.status;
+}
