@@ -7,7 +7,8 @@
  * belongs inside TLS; it does not reveal the key, which signs knocks. A host that learns its key cannot
  * compute another's. Source of the construction: RFC 5869, section 3 (one key for each purpose).
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
+import { hmacSha256 } from "./hmac.ts";
 
 const keyLabel = "coxswain host key 1";
 const bearerLabel = "coxswain bearer 1";
@@ -17,12 +18,12 @@ export const secretBytesMin = 32;
 
 /** The key of one host, 32 bytes. `secret` has at least `secretBytesMin` bytes. */
 export function hostKeyOf(secret: Uint8Array, host: string): Buffer {
-  return createHmac("sha256", secret).update(`${keyLabel}\0${host}`).digest();
+  return hmacSha256(secret, Buffer.from(`${keyLabel}\0${host}`));
 }
 
 /** The value of the `Authorization` header of a host with this key. */
 export function bearerOf(key: Uint8Array): string {
-  return scheme + createHmac("sha256", key).update(bearerLabel).digest("base64url");
+  return scheme + hmacSha256(key, Buffer.from(bearerLabel)).toString("base64url");
 }
 
 /** True where `authorization` was made with the key of `host`. Takes the same time whichever bytes differ. */

@@ -8,7 +8,8 @@
  *   version 1 | n, 1 byte | host id, n bytes | counter, 8 bytes | sha256 of the held manifest, 32 bytes |
  *   HMAC-SHA256 of all before it, 32 bytes, with the key HMAC-SHA256(host key, "coxswain knock 1")
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
+import { hmacSha256 } from "./hmac.ts";
 import { hostKeyOf } from "./host-key.ts";
 import { digestPattern, idPattern, limits } from "./limits.ts";
 
@@ -29,7 +30,7 @@ const counterMax = 2n ** 64n - 1n;
 
 /** The key that signs a host's knocks. */
 export function knockKeyOf(hostKey: Uint8Array): Buffer {
-  return createHmac("sha256", hostKey).update("coxswain knock 1").digest();
+  return hmacSha256(hostKey, Buffer.from("coxswain knock 1"));
 }
 
 /** A signed datagram of at most `limits.knockBytesMax` bytes. */
@@ -47,10 +48,7 @@ export function encodeKnock({ host, counter, manifest }: Knock, knockKey: Uint8A
   bytes.writeBigUInt64BE(counter, 2 + host.length);
   bytes.write(manifest.slice("sha256:".length), 2 + host.length + counterBytes, "hex");
   const signed = bytes.subarray(0, -macBytes);
-  createHmac("sha256", knockKey)
-    .update(signed)
-    .digest()
-    .copy(bytes, bytes.length - macBytes);
+  bytes.set(hmacSha256(knockKey, signed), signed.length);
   return bytes;
 }
 
@@ -72,8 +70,6 @@ export function parseKnock(bytes: Uint8Array): Knock | undefined {
 
 /** True where the datagram that `host` was parsed from was signed with that host's key. */
 export function isKnockOf(secret: Uint8Array, host: string, bytes: Uint8Array): boolean {
-  const mac = createHmac("sha256", knockKeyOf(hostKeyOf(secret, host)))
-    .update(bytes.subarray(0, -macBytes))
-    .digest();
+  const mac = hmacSha256(knockKeyOf(hostKeyOf(secret, host)), bytes.subarray(0, -macBytes));
   return timingSafeEqual(mac, bytes.subarray(-macBytes));
 }

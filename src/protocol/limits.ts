@@ -40,6 +40,9 @@ export const limits = {
   importHostsMax: 10_000,
   importBodyBytesMax: 8 * 1024 * 1024,
   pageHostsMax: 1_000,
+  /** A host's pointer and a manifest in an object store. */
+  pointerBytesMax: 4 * 1024,
+  manifestBytesMax: 128 * 1024,
   /** One knock: a datagram that no network splits. */
   knockBytesMax: 256,
 } as const;
