@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { request } from "undici";
-import { createAgent, type Agent } from "../src/agent/agent.ts";
+import { createAgent, type Agent, type AgentOptions } from "../src/agent/agent.ts";
 import { resolveAgentConfig, type RawAgentConfig } from "../src/agent/config-file.ts";
 import type { HostView } from "../src/node/peers.ts";
 import type { RolloutView } from "../src/node/operations.ts";
@@ -75,7 +75,7 @@ export class TestNode {
   readonly #process: ChildProcess;
   readonly #exited: Promise<unknown[]>;
 
-  constructor(slot: string, args: readonly string[]) {
+  constructor(slot: string, args: readonly string[], more: ClusterPlan["env"] = {}) {
     this.slot = slot;
     const env = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !/^(COXSWAIN|AWS)_/.test(name)),
@@ -95,7 +95,7 @@ export class TestNode {
         "0",
         ...args,
       ],
-      { stdio: ["pipe", "ignore", "pipe"], env },
+      { stdio: ["pipe", "ignore", "pipe"], env: { ...env, ...more } },
     );
     this.#exited = once(this.#process, "exit");
     this.#process.stderr?.on("data", (chunk: Buffer) => {
@@ -155,6 +155,8 @@ export interface ClusterPlan {
   /** URL of a store that is there already; else an embedded one is started. */
   readonly storeEndpoint?: string;
   readonly table?: string;
+  /** Added to the environment of every node. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A running cluster; `stop` ends everything that it started and removes its folder. */
@@ -213,7 +215,8 @@ export class TestCluster {
   }
 
   async startNode(slot: string, ...flags: readonly string[]): Promise<TestNode> {
-    const node = new TestNode(slot, [...this.#storeFlags(), ...(this.#plan.flags ?? []), ...flags]);
+    const args = [...this.#storeFlags(), ...(this.#plan.flags ?? []), ...flags];
+    const node = new TestNode(slot, args, this.#plan.env);
     this.nodes.push(node);
     await node.listening();
     return node;
@@ -244,7 +247,11 @@ export class TestCluster {
   }
 
   /** Starts a real agent under this cluster's id with its own folder and port. */
-  async startAgent(id: string, config: RawAgentConfig = {}): Promise<Agent> {
+  async startAgent(
+    id: string,
+    config: RawAgentConfig = {},
+    options: Partial<AgentOptions> = {},
+  ): Promise<Agent> {
     const dir = join(this.dir, id);
     const settings = await resolveAgentConfig(
       {
@@ -257,7 +264,7 @@ export class TestCluster {
       },
       this.dir,
     );
-    const agent = createAgent({ ...settings, helloSpreadMs: 50 });
+    const agent = createAgent({ ...settings, helloSpreadMs: 50, ...options });
     await agent.start();
     this.agents.set(id, agent);
     return agent;
