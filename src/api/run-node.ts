@@ -14,15 +14,18 @@ import { createMetrics, type Metrics } from "../kernel/metrics.ts";
 import { readOpenFilesMax } from "../kernel/open-files.ts";
 import { resolveOptions } from "../kernel/options.ts";
 import { systemRandom } from "../kernel/random.ts";
-import { watchLoopLag } from "../node/loop-lag.ts";
+import { watchLoopLag, type LoopLag } from "../node/loop-lag.ts";
 import { createNode, type Node } from "../node/node.ts";
 import { nodeOptionRules, nodeOptions, type NodeOptions } from "../node/options.ts";
 import { createHttpPeers } from "../node/peers.ts";
 import { createSelfCheck } from "../node/self-check.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
+import { openObjectStore } from "../objects/open-objects.ts";
 import { createSocketTransport } from "../push/socket-transport.ts";
 import { checkMeta, readMeta, type Meta } from "../store/meta.ts";
 import type { Store } from "../store/store.ts";
 import { createApiServer } from "./api-server.ts";
+import { makeRoomForLinks } from "./attach-server.ts";
 import { connectStore } from "./connect-store.ts";
 import { createFleetServer } from "./fleet-server.ts";
 import { readHostSecret } from "./host-secret.ts";
@@ -36,22 +39,27 @@ const connectTimeoutMs = 2_000;
 const keepAliveMs = 5 * 60_000;
 const waitForStoreMs = 1_000;
 
+/** Throws OPTION_INVALID and OPTION_UNKNOWN with the first thing that is wrong. */
+export function resolveNodeOptions({ configFile, env, flags }: RawOptions): NodeOptions {
+  return resolveOptions(
+    nodeOptions,
+    { file: readOptionFile(configFile), env, flags },
+    nodeOptionRules,
+  );
+}
+
 /** Runs a node until `stopping` aborts, then drains; resolves with the exit code. */
 export async function runNode(
   raw: RawOptions,
   version: string,
   stopping: AbortSignal,
 ): Promise<number> {
-  const options = resolveOptions(
-    nodeOptions,
-    { file: readOptionFile(raw.configFile), env: raw.env, flags: raw.flags },
-    nodeOptionRules,
-  );
+  const options = resolveNodeOptions(raw);
   const tls = readTlsFiles(options);
   const hostSecret = readHostSecret(options.hostSecretFile);
   const log = createLogger(options.logLevel, { slot: options.slot });
   const metrics = createMetrics();
-  const stopLag = watchLoopLag(metrics);
+  const loopLag = watchLoopLag(metrics);
   const connected = await connectStore(options, (call, outcome, seconds, units, kind) => {
     metrics.storeSeconds.labels({ call, outcome }).observe(seconds);
     metrics.storeUnitsTotal.labels({ call, kind }).inc(units);
@@ -59,14 +67,25 @@ export async function runNode(
   try {
     const meta = await waitForMeta(connected.store, options, log, stopping);
     const { store } = connected;
-    const shared = { options, tls, hostSecret, store, meta, log, metrics, version, stopping };
+    const shared = {
+      options,
+      tls,
+      hostSecret,
+      store,
+      meta,
+      log,
+      metrics,
+      loopLag,
+      version,
+      stopping,
+    };
     return await serve(shared);
   } catch (error) {
     if (stopping.aborted && error === stopping.reason) return 0;
     throw error;
   } finally {
     await connected.close();
-    stopLag();
+    loopLag.stop();
   }
 }
 
@@ -78,16 +97,19 @@ interface Process {
   readonly meta: Meta;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly loopLag: LoopLag;
   readonly version: string;
   readonly stopping: AbortSignal;
 }
 
 async function serve(process: Process): Promise<number> {
-  const { options, tls, hostSecret, store, meta, log, metrics, version, stopping } = process;
+  const { options, tls, hostSecret, store, meta, log, metrics, loopLag, version, stopping } =
+    process;
   let node: Node | undefined;
+  let objects: ObjectStore | undefined;
   let knocks: KnockListener | undefined;
   const current = () => node;
-  const fleet = createFleetServer(current, log.child({ component: "fleet" }));
+  const fleet = createFleetServer(current, log.child({ component: "fleet" }), hostSecret);
   const peers = createHttpPeers(meta.clusterId);
   const selfCheck = createSelfCheck({
     clock: systemClock,
@@ -111,12 +133,25 @@ async function serve(process: Process): Promise<number> {
     tls,
   });
   try {
+    makeRoomForLinks(fleet.server, options.links);
     await fleet.listen({ host: options.fleetHost, port: options.fleetPort });
     await api.listen({ host: options.apiHost, port: options.apiPort });
     const apiUrl = options.apiUrl || urlOf(api);
     const fleetUrl = options.fleetUrl || urlOf(fleet);
     const random = systemRandom();
-    const ports = { store, clock: systemClock, random, log, metrics, peers, transport };
+    objects = await openObjects(options);
+    const ports = {
+      store,
+      clock: systemClock,
+      random,
+      log,
+      metrics,
+      peers,
+      transport,
+      ...(objects && { objects }),
+      lagMs: () => loopLag.lagMs(),
+      ...(hostSecret && { hostSecret }),
+    };
     node = createNode(ports, { meta, options, apiUrl, fleetUrl, version });
     knocks = await listenForKnocks(options, hostSecret, { node, log, metrics });
     warnOfOpenListeners(options, log);
@@ -131,7 +166,13 @@ async function serve(process: Process): Promise<number> {
   } finally {
     const listeners = [api.close(), fleet.close(), knocks?.stop() ?? Promise.resolve()];
     await Promise.all([...listeners, peers.close(), transport.stop()]);
+    objects?.close();
   }
+}
+
+async function openObjects(options: NodeOptions): Promise<ObjectStore | undefined> {
+  const { objects: url, objectsEndpoint: endpoint, objectsRegion: region } = options;
+  return url === "" ? undefined : openObjectStore({ url, endpoint, region }, systemClock);
 }
 
 /** A node never starts on a guess: it waits for the store, however long that takes. */

@@ -95,6 +95,15 @@ export const nodeOptions = {
     description: "Stable name of this node; a restart under the same slot moves no host.",
     reason: "Use the ordinal of a StatefulSet or the name of the machine's role.",
   },
+  processes: {
+    type: "integer",
+    default: 1,
+    min: 1,
+    max: 64,
+    description:
+      "Node processes that this command runs: each a member of its own, with slots `SLOT.2`, `SLOT.3`… and every port 10 higher.",
+    reason: "One process uses one core well; more use the others.",
+  },
   cluster: {
     type: "text",
     default: "",
