@@ -69,6 +69,7 @@ export async function createHost(
   let core = await open();
   return {
     disk,
+    clock,
     commands,
     get core() {
       return core;

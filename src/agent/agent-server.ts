@@ -20,6 +20,7 @@ import { CoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { HostMode } from "../protocol/host-mode.ts";
 import { syncPath } from "../protocol/sync.ts";
+import { AdoptedConnections, type Adopted, type AdoptedEvents } from "./adopted-connections.ts";
 import type { AgentCore } from "./agent-core.ts";
 import { drain, readJsonBody } from "./request-body.ts";
 import { refusal, type Answer } from "./sync-request.ts";
@@ -51,7 +52,7 @@ export interface AgentServer {
   /** Base URL that reaches this server; empty where it does not listen. */
   readonly url: string;
   /** Serves a connection that the agent opened itself; what secures it is its opener's. */
-  adopt(connection: Duplex): void;
+  adopt(connection: Duplex, events?: AdoptedEvents): Adopted;
   /** Stops accepting, lets requests under way finish, then closes every connection. Idempotent. */
   stop(): Promise<void>;
 }
@@ -66,8 +67,11 @@ export async function startAgentServer(
   options: AgentServerOptions,
 ): Promise<AgentServer> {
   const handler = new Handler(ports.core, ports.log, options.syncsMax ?? 8);
+  const adopted = new AdoptedConnections();
   // Adopted connections have their TLS behind them: they go to a plain server of their own.
-  const adopting = createServer({ ...options, tls: undefined }, (request, response) => {
+  // They are kept until the node is silent, which the opener watches.
+  const adopting = createServer({ ...options, tls: undefined, keepAliveMs: 0 }, (request, response) => {
+    if (adopted.took(request, response)) return;
     void handler.handle(request, response, "reverse");
   });
   const servers = [adopting];
@@ -87,9 +91,13 @@ export async function startAgentServer(
   let stopped: Promise<void> | undefined;
   return {
     url,
-    adopt: (connection) => void adopting.emit("connection", connection),
+    adopt: (connection, events) => {
+      const one = adopted.add(connection, events);
+      adopting.emit("connection", connection);
+      return one;
+    },
     stop: () => {
-      stopped ??= stopServers(servers, handler);
+      stopped ??= stopServers(servers, handler).then(() => adopted.closeAll());
       return stopped;
     },
   };

@@ -9,17 +9,25 @@ import { systemClock, type Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import { silentLogger, type Logger } from "../kernel/log.ts";
 import { systemRandom, type Random } from "../kernel/random.ts";
+import { openObjectReader } from "../objects/open-objects.ts";
 import { isDialled } from "../protocol/host-mode.ts";
 import { createAgentCore, type AgentCore, type Held } from "./agent-core.ts";
 import { startAgentServer, type AgentServer } from "./agent-server.ts";
+import { createAttachClient } from "./attach-client.ts";
 import { createCommandRunner, type CommandRunner } from "./command-runner.ts";
 import type { AgentSettings } from "./config-file.ts";
-import { DialDriver } from "./dial-driver.ts";
+import { DialDriver, quietAfterDefaultMs } from "./dial-driver.ts";
 import { fileDisk } from "./file-disk.ts";
 import { lockFolder, type FolderLock } from "./folder-lock.ts";
 import { createHelloClient, type SayHello } from "./hello-client.ts";
 import { createKnockSender } from "./knock-sender.ts";
 import type { ModeDriver } from "./mode-driver.ts";
+import { ModeKeeper, type ModeKeeperOptions } from "./mode-keeper.ts";
+import { createNodeCaller, type CallNode } from "./node-call.ts";
+import { ObjectDriver } from "./object-driver.ts";
+import { PollDriver } from "./poll-driver.ts";
+import { createReportClient, type Report } from "./report-client.ts";
+import { ReverseDriver } from "./reverse-driver.ts";
 import { createStateReport } from "./state-report.ts";
 
 export interface AgentOptions extends AgentSettings {
@@ -29,6 +37,8 @@ export interface AgentOptions extends AgentSettings {
   readonly quietAfterMs?: number;
   /** The first hello falls in this time. Default 1 s; longer for very large fleets. */
   readonly helloSpreadMs?: number;
+  /** When a worse mode starts and stops again; the defaults suit a fleet, not a test. */
+  readonly fallback?: Partial<ModeKeeperOptions>;
   readonly clock?: Clock;
   readonly random?: Random;
   readonly log?: Logger;
@@ -113,7 +123,7 @@ class RunningAgent implements Agent {
   }
 
   async #start(): Promise<void> {
-    const { targets, listen, tls, modes } = this.#options;
+    const { targets, listen, tls, modes, quietAfterMs, fallback } = this.#options;
     this.#lock = await lockFolder(targets.folder);
     try {
       await this.core.open();
@@ -129,30 +139,59 @@ class RunningAgent implements Agent {
       this.#log.warn({ listen: listen.host }, "listening beyond loopback without TLS");
     }
     const { signal } = this.#stopping;
-    const drivers = this.#drivers();
-    this.#loops = [
-      ...drivers.map((driver) => driver.run(signal)),
-      this.#stateReport.run(signal),
-    ].map((loop) => this.#untilAborted(loop, signal));
+    const keeper = new ModeKeeper({ clock: this.#clock, log: this.#log }, this.#drivers(), {
+      quietAfterMs: quietAfterMs ?? quietAfterDefaultMs,
+      ...fallback,
+    });
+    this.#loops = [keeper.run(signal), this.#stateReport.run(signal)].map((loop) =>
+      this.#untilAborted(loop, signal),
+    );
     this.#log.info({ address: this.#server.url, modes }, "agent started");
   }
 
   /** What is to be done for each mode, best first. */
   #drivers(): ModeDriver[] {
-    const { modes, host, nodes, knock, quietAfterMs, helloSpreadMs } = this.#options;
+    const { modes, host, cluster, nodes, knock, object } = this.#options;
+    const { quietAfterMs, helloSpreadMs } = this.#options;
     const ports = { clock: this.#clock, random: this.#random, log: this.#log, core: this.core };
+    const callNode = this.#callNode();
     const timing = { host, quietAfterMs, helloSpreadMs };
     return modes.flatMap((mode): ModeDriver[] => {
       if (mode === "dial") {
         const options = { ...timing, mode, nodes } as const;
         return [new DialDriver({ ...ports, sayHello: this.#sayHello }, options)];
       }
+      if (mode === "reverse" && this.#server !== undefined) {
+        const { key, tls, direct } = this.#options;
+        const attach = createAttachClient({ clock: this.#clock, cluster, host, key, tls });
+        const reverse = { ...ports, server: this.#server, attach };
+        return [new ReverseDriver(reverse, { nodes, isDirect: direct === true })];
+      }
       if (mode === "knock" && knock !== undefined) {
         const sayHello = createKnockSender({ clock: this.#clock, host, hostKey: knock.key });
         return [new DialDriver({ ...ports, sayHello }, { ...timing, mode, nodes: knock.at })];
       }
+      if (mode === "object" && object !== undefined) {
+        const open = () => openObjectReader(object, this.#clock);
+        const report = nodes.length === 0 ? undefined : this.#report(callNode);
+        return [new ObjectDriver({ ...ports, open, report }, { host, cluster })];
+      }
+      if (mode === "poll") {
+        const options = { host, nodes, spreadMs: helloSpreadMs };
+        return [new PollDriver({ ...ports, callNode, report: this.#report(callNode) }, options)];
+      }
       return [];
     });
+  }
+
+  #callNode(): CallNode {
+    const { cluster, key, tls } = this.#options;
+    return createNodeCaller({ clock: this.#clock, cluster, key, tls });
+  }
+
+  #report(callNode: CallNode): Report {
+    const { host, nodes } = this.#options;
+    return createReportClient({ callNode, random: this.#random, log: this.#log }, { host, nodes });
   }
 
   async #stop(): Promise<void> {

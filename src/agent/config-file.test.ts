@@ -47,6 +47,24 @@ describe("a value that breaks a rule is named with the rule and the value", () =
     [{ ...minimal, listen: "7500" }, "`listen` to be host:port", 'got "7500"'],
     [{ ...minimal, listen: "127.0.0.1:99999" }, "a port from 0 to 65535", "got 99999"],
     [{ ...minimal, nodes: ["ftp://x"] }, "http or https URLs", 'got "ftp://x"'],
+    [{ ...minimal, modes: ["object"] }, "`object` with the mode object", "got nothing"],
+    [{ ...minimal, object: { url: "s3://B" } }, "`object.url` to be `file:///folder`", '"s3://B"'],
+    [{ ...minimal, object: {} }, "`object.url` to be `file:///folder`", "got nothing"],
+    [
+      { ...minimal, object: { url: "s3://my-bucket", endpoint: "x" } },
+      "`object.endpoint` to be an http or https URL",
+      'got "x"',
+    ],
+    [
+      {
+        ...minimal,
+        nodes: ["http://n1"],
+        modes: ["object", "poll"],
+        object: { url: "s3://bucket" },
+      },
+      "`modes` to fall back to nothing weaker than object",
+      "got poll (no proof)",
+    ],
     [{ ...minimal, acceptUnlisted: "no" }, "true or false", 'got "no"'],
     [{ ...minimal, tls: { key: "none", cert: "none" } }, "`tls.key` to be a file", "ENOENT"],
   ])("%j", async (raw, rule, value) => {

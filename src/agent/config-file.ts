@@ -9,10 +9,12 @@ import { resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { CoxswainError, messageOf } from "../kernel/errors.ts";
+import { isReadableUrl, readableUrlRule, type ObjectsPlace } from "../objects/open-objects.ts";
 import { hostModes, type HostMode } from "../protocol/host-mode.ts";
 import { configNamePattern, idPattern, limits } from "../protocol/limits.ts";
 import type { TlsMaterial } from "./agent-server.ts";
 import type { Command } from "./command-runner.ts";
+import { requireNoWeakerFallback } from "./mode-strength.ts";
 import { commandTimeoutDefaultMs, type ConfigTarget, type ConfigTargets } from "./config-target.ts";
 
 /** Everything that decides what an agent does, resolved and checked. */
@@ -26,8 +28,12 @@ export interface AgentSettings {
   readonly listen: { readonly host: string; readonly port: number };
   /** For the mode `knock`: the nodes' knock listeners as host:port, and the host's key. */
   readonly knock?: { readonly at: readonly string[]; readonly key: Buffer } | undefined;
+  /** For the mode `object`: where pointers, manifests and contents lie. */
+  readonly object?: ObjectsPlace | undefined;
   /** Base URLs of the nodes' fleet listeners; empty means that the agent never says hello. */
   readonly nodes: readonly string[];
+  /** For the mode `reverse`: each node can be reached by the address that it names itself. */
+  readonly direct?: boolean | undefined;
   readonly targets: ConfigTargets;
   /** Where commands run. */
   readonly workingFolder: string;
@@ -64,6 +70,7 @@ const nodeUrl = z.url({ protocol: /^https?$/, error: nodeRule });
 const modesRule = `a list of ${hostModes.join(", ")}, best first, each once`;
 const knockRule = "a list of at most 200 host:port";
 const hostPortPattern = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):\d{1,5}$/;
+const endpointRule = "an http or https URL";
 const flagRule = "true or false";
 const mapping = "a mapping of known keys";
 
@@ -96,10 +103,23 @@ const fileSchema = z.strictObject(
       .array(text(knockRule, hostPortPattern), { error: knockRule })
       .max(limits.nodesMax, { error: knockRule })
       .default([]),
+    object: z
+      .strictObject(
+        {
+          url: z
+            .string({ error: readableUrlRule })
+            .refine(isReadableUrl, { error: readableUrlRule }),
+          endpoint: z.url({ protocol: /^https?$/, error: endpointRule }).optional(),
+          region: text("the name of an AWS region", /^[a-z0-9-]{1,40}$/).optional(),
+        },
+        { error: mapping },
+      )
+      .optional(),
     nodes: z
       .array(nodeUrl, { error: nodeRule })
       .max(limits.nodesMax, { error: nodeRule })
       .default([]),
+    direct: z.boolean({ error: flagRule }).default(false),
     acceptUnlisted: z.boolean({ error: flagRule }).default(true),
     configs: z
       .record(z.string().max(limits.configNameCharsMax).regex(configNamePattern), targetSchema, {
@@ -156,7 +176,14 @@ export async function resolveAgentConfig(
   const parsed = fileSchema.safeParse(raw);
   if (!parsed.success) throw invalidConfig(raw, parsed.error.issues[0]);
   const { host, cluster, modes, nodes, acceptUnlisted, configs, state, tls, dir } = parsed.data;
-  const { keyFile, knockAt } = parsed.data;
+  const { direct } = parsed.data;
+  const { keyFile, knockAt, object } = parsed.data;
+  if (object === undefined && modes.includes("object")) {
+    throw new CoxswainError(
+      "AGENT_CONFIG_INVALID",
+      "Expected `object` with the mode object, got nothing",
+    );
+  }
   const key = keyFile === undefined ? undefined : await readKey(resolve(baseFolder, keyFile));
   const folder = resolve(baseFolder, dir);
   const listed = new Map<string, ConfigTarget>();
@@ -164,13 +191,17 @@ export async function resolveAgentConfig(
     listed.set(name, resolveTarget(target, baseFolder, resolve(folder, "configs", name)));
   }
   requireOwnPaths(listed);
+  const material = tls === undefined ? undefined : await readTls(tls, baseFolder);
+  requireNoWeakerFallback(modes, { tls: material, nodes, key, object });
   return {
     host,
     cluster,
     modes,
     key,
     knock: modes.includes("knock") ? knockSettings(knockAt, key) : undefined,
+    object,
     nodes,
+    direct,
     listen: parseListen(parsed.data.listen),
     targets: { folder, listed, acceptUnlisted },
     workingFolder: resolve(baseFolder),
@@ -178,7 +209,7 @@ export async function resolveAgentConfig(
       state === undefined
         ? undefined
         : { argv: state.command, timeoutMs: state.timeoutMs, refreshMs: state.refreshMs },
-    tls: tls === undefined ? undefined : await readTls(tls, baseFolder),
+    tls: material,
   };
 }
 

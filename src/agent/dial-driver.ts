@@ -11,7 +11,8 @@ import type { AgentCore } from "./agent-core.ts";
 import type { SayHello } from "./hello-client.ts";
 import type { ModeDriver } from "./mode-driver.ts";
 
-const quietAfterDefaultMs = 3 * 60_000;
+/** Three sweeps. */
+export const quietAfterDefaultMs = 3 * 60_000;
 const helloSpreadDefaultMs = 1_000;
 const helloBackoffMinMs = 1_000;
 const helloBackoffMaxMs = 60_000;

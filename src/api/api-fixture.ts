@@ -51,6 +51,10 @@ const openFilesMax = async () => 1_024;
 /** A node that has joined or, where the store is away, one that is waiting for it. */
 export async function startTestNode(
   availability: "present" | "away" = "present",
+  more: {
+    readonly flags?: Readonly<Record<string, string>>;
+    readonly hostSecret?: Buffer;
+  } = {},
 ): Promise<TestNode> {
   const store = new MemoryStore();
   const random = createRandom("api");
@@ -61,7 +65,7 @@ export async function startTestNode(
   const log = silentLogger;
   let node: Node | undefined = undefined;
   const peers = createHttpPeers(cluster);
-  const options = resolveOptions(nodeOptions, { flags }, nodeOptionRules);
+  const options = resolveOptions(nodeOptions, { flags: { ...flags, ...more.flags } }, nodeOptionRules);
   const version = "0.0.0-test";
   const members = () => node?.operations.members().members ?? [];
   const selfCheck = createSelfCheck({
@@ -73,7 +77,7 @@ export async function startTestNode(
     openFilesMax,
   });
   const api = createApiServer({ node: () => node, selfCheck, log, metrics, version });
-  const fleet = createFleetServer(() => node, log);
+  const fleet = createFleetServer(() => node, log, more.hostSecret);
   await fleet.listen({ host: "127.0.0.1", port: 0 });
   const fleetUrl = urlOf(fleet.server);
   const transport = createSocketTransport(systemClock, {
@@ -82,7 +86,10 @@ export async function startTestNode(
     connectTimeoutMs: 500,
   });
   node = createNode(
-    { store, clock: systemClock, random, log, metrics, peers, transport },
+    {
+      ...{ store, clock: systemClock, random, log, metrics, peers, transport },
+      ...(more.hostSecret && { hostSecret: more.hostSecret }),
+    },
     { meta, options, apiUrl: "http://127.0.0.1:1", fleetUrl, version },
   );
   const stopping = new AbortController();

@@ -2,22 +2,29 @@
  * The fleet listener: agents' hellos and peers' calls.
  *
  * A caller of another cluster is refused before its body counts for anything. What arrives here only
- * wakes the node or asks it questions; nothing here changes what a host should hold.
+ * wakes the node, asks it questions or attaches a host; nothing here changes what a host should hold.
  */
 import type { FastifyInstance } from "fastify";
 import { CoxswainError } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Node } from "../node/node.ts";
+import { relayBodyBytesMax } from "../node/link-calls.ts";
 import { parsePeerAsk } from "../node/peer-shapes.ts";
 import { memberPath, noMemberStatus, peerPath, type PeerCalls } from "../node/peers.ts";
 import { limits } from "../protocol/limits.ts";
 import { helloPath, helloSchema, syncHeaders } from "../protocol/sync.ts";
 import { createHttpServer, watchMethods } from "./http-server.ts";
+import { acceptAttaches } from "./attach-server.ts";
+import { addPollRoutes } from "./poll-routes.ts";
 
 const peerBodyBytesMax = limits.importBodyBytesMax;
 
 /** The fleet listener, ready to listen; `node()` is undefined until the node has been made. */
-export function createFleetServer(node: () => Node | undefined, log: Logger): FastifyInstance {
+export function createFleetServer(
+  node: () => Node | undefined,
+  log: Logger,
+  hostSecret?: Buffer,
+): FastifyInstance {
   const server = createHttpServer(log);
   const refuseOtherMethods = watchMethods(server);
   const ready = (cluster: unknown): Node => {
@@ -53,8 +60,9 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
     reply.status(outcome === "unknownHost" ? 404 : 202);
     return { outcome };
   });
-  const peerRoute = <Name extends keyof PeerCalls>(name: Name) => {
-    server.post(peerPath(name), { bodyLimit: peerBodyBytesMax }, async (request) => {
+  addPollRoutes(server, ready, hostSecret);
+  const peerRoute = <Name extends keyof PeerCalls>(name: Name, bodyLimit = peerBodyBytesMax) => {
+    server.post(peerPath(name), { bodyLimit }, async (request) => {
       const current = ready(request.headers[syncHeaders.cluster]);
       return current.answerPeer(name, parsePeerAsk(name, request.body));
     });
@@ -66,6 +74,11 @@ export function createFleetServer(node: () => Node | undefined, log: Logger): Fa
   peerRoute("addresses");
   peerRoute("events");
   peerRoute("knock");
+  peerRoute("links");
+  peerRoute("relay", relayBodyBytesMax);
+  peerRoute("poll");
+  peerRoute("report");
   refuseOtherMethods();
+  acceptAttaches(server.server, node, hostSecret);
   return server;
 }

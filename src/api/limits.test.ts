@@ -164,6 +164,8 @@ describe("a limit is the same at both ends:", () => {
       syncReplyBytesMax: "push/transport-contract.ts",
       apiBodyBytesMax: "api/http-server.test.ts",
       knockBytesMax: "protocol/knock.test.ts",
+      manifestBytesMax: "objects/object-layout.test.ts",
+      pointerBytesMax: "objects/object-layout.test.ts",
     };
     expect([...Object.keys(ends), ...Object.keys(elsewhere)].toSorted()).toEqual(
       Object.keys(limits).toSorted(),

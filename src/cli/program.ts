@@ -14,6 +14,7 @@ import { registerEvents } from "./commands/events.ts";
 import { registerHostKey } from "./commands/host-key.ts";
 import { registerHosts } from "./commands/hosts.ts";
 import { registerInit } from "./commands/init.ts";
+import { registerLab } from "./commands/lab.ts";
 import { registerNode } from "./commands/node.ts";
 import { registerPlan } from "./commands/plan.ts";
 import { registerRollout } from "./commands/rollout.ts";
@@ -98,6 +99,7 @@ function createProgram(shell: CommandShell): Command {
     registerCost,
     registerPlan,
     registerEvents,
+    registerLab,
   ]) {
     register(program, shell);
   }

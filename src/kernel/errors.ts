@@ -74,6 +74,9 @@ export const errorRegistry = {
   MEMBER_UNREACHABLE: row(503, 75, "The node that owns the host does not answer: try again.", true),
   NODE_NOT_READY: row(503, 75, "The node has no view yet: try again in a second.", true),
   NODE_STOPPED: row(503, 75, "The node is stopping: ask another node.", true),
+  HOST_UNPROVEN: row(401, 77, "Give the agent its key: `coxswain host-key` derives it."),
+  PEER_UNPROVEN: row(401, 77, "Give every node the same `hostSecretFile`."),
+  NODE_BUSY: row(503, 75, "The node has more callers than it can serve: come back as told.", true),
   AGENT_CONFIG_INVALID: row(400, 78, "Correct the agent's configuration file."),
   AGENT_STATE_CORRUPT: row(
     500,
@@ -92,6 +95,7 @@ export const errorRegistry = {
   USAGE_INVALID: row(400, 64, "`coxswain <command> --help` shows the arguments and examples."),
   OBJECTS_UNAVAILABLE: row(503, 75, "Check that the object store is reachable: `objects`.", true),
   OBJECTS_DENIED: row(500, 77, "Give the process the rights on the bucket: docs/operations.md."),
+  LAB_FAILED: row(500, 70, "Run it again, with fewer hosts or on a machine with less to do."),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof errorRegistry;

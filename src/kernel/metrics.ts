@@ -115,6 +115,34 @@ export function createMetrics(registry: Registry = new Registry()) {
       "Knocks by what became of them. Bad: a rate of forged or overBudget ones is somebody's attack.",
       ["outcome"],
     ),
+    objectWritesTotal: counter(
+      "object_writes_total",
+      "Writes to the object store by kind of object and outcome; refused: another node was faster. Bad: failed above 0.",
+      ["kind", "outcome"],
+    ),
+    pollsTotal: counter(
+      "polls_total",
+      "Polls of hosts by what became of them. Bad: lag, full, hopeless or late for longer than a minute.",
+      ["outcome"],
+    ),
+    pollsWaiting: gauge("polls_waiting", "Polls that wait for their turn."),
+    reportsTotal: counter("reports_total", "Reports of hosts that fetch, by outcome.", ["outcome"]),
+    reverseLinks: gauge("reverse_links", "Connections that hosts have opened to this node."),
+    attachesTotal: counter(
+      "attaches_total",
+      "Attaches of hosts by what became of them. Bad: busy for minutes, any unproven.",
+      ["outcome"],
+    ),
+    linksEndedTotal: counter(
+      "links_ended_total",
+      "Connections of hosts that ended, by reason. Bad: a rate of silent or replaced ones.",
+      ["reason"],
+    ),
+    relaysTotal: counter(
+      "relays_total",
+      "Syncs sent through the node that holds the host's connection, by outcome. Bad: ambiguous ones.",
+      ["outcome"],
+    ),
     hintsTotal: counter("hints_total", "Hints by direction and outcome.", ["direction", "outcome"]),
     storeSeconds: seconds("store_seconds", "Store calls by operation and outcome.", [
       "call",

@@ -5,7 +5,7 @@ import type { Metrics } from "../kernel/metrics.ts";
 import type { Random } from "../kernel/random.ts";
 import type { MembershipOptions } from "../membership/options.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import type { HostOffers } from "../push/host-transport.ts";
+import type { ObjectStore } from "../objects/object-store.ts";
 import type { PushOptions } from "../push/push-options.ts";
 import type { Transport } from "../push/transport.ts";
 import type { Meta } from "../store/meta.ts";
@@ -20,10 +20,14 @@ export interface NodePorts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly peers: Peers;
+  /** How late the event loop is; left out: hosts that call are let in however late it is. */
+  readonly lagMs?: () => number;
+  /** From which the keys of hosts are derived; left out: hosts and peers that call are believed. */
+  readonly hostSecret?: Uint8Array;
   /** Dials hosts. */
   readonly transport: Transport;
   /** Where manifests lie for hosts that read them from an object store; left out: nowhere. */
-  readonly offers?: HostOffers;
+  readonly objects?: ObjectStore;
 }
 
 export interface NodeSetup {

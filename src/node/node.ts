@@ -13,12 +13,15 @@ import { messageOf } from "../kernel/errors.ts";
 import { createMembership, type Membership } from "../membership/membership.ts";
 import type { MemberProgress } from "../membership/member.ts";
 import { readView } from "../membership/view-store.ts";
+import type { Digest } from "../protocol/digest.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Hello } from "../protocol/sync.ts";
+import type { ObjectOffers } from "../push/object-offers.ts";
 import { createPusher, type Pusher } from "../push/pusher.ts";
 import { partitionOf } from "../ring/hash.ts";
 import type { View } from "../ring/view.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import { createOffers } from "./create-offers.ts";
 import { Directory } from "./directory.ts";
 import { ClusterEvents } from "./cluster-events.ts";
 import { EventLog } from "./events.ts";
@@ -54,6 +57,8 @@ export class Node {
   readonly #membership: Membership;
   readonly #slice: Slice;
   readonly #pusher: Pusher;
+  /** Undefined without an object store. */
+  readonly #offers: ObjectOffers | undefined;
   readonly #checkpointer: Checkpointer;
   readonly #hints: Hints;
   readonly #calls: HostCalls;
@@ -63,7 +68,7 @@ export class Node {
   #loaded: Pick<MemberProgress, "viewSeen" | "placementHash"> = nothingLoaded;
 
   constructor(ports: NodePorts, setup: NodeSetup) {
-    const { store, clock, random, log, metrics, peers, transport, offers } = ports;
+    const { store, clock, random, log, metrics, peers, transport } = ports;
     const { meta, options } = setup;
     this.#ports = ports;
     this.#setup = setup;
@@ -106,13 +111,20 @@ export class Node {
       partitionOf: (id) => this.#partitionOf(id),
       slice: () => this.#slice,
       pusher: () => this.#pusher,
+      random: random.fork("shapes"),
+      options,
+      mayPush: () => this.#membership.mayPush(),
+      lagMs: ports.lagMs,
+      hostSecret: ports.hostSecret,
     });
+    const contents = (digest: Digest) => releases.readContent(digest);
+    this.#offers = createOffers(ports, setup, contents, () => this.#slice);
     this.#pusher = createPusher(
       {
         clock,
         random: random.fork("push"),
-        transport: this.shapes.transport(transport, offers),
-        contents: (digest) => releases.readContent(digest),
+        transport: this.shapes.transport(transport, this.#offers),
+        contents,
         log: log.child({ component: "push" }),
         metrics,
         mayPush: () => this.#membership.mayPush(),
@@ -220,7 +232,9 @@ export class Node {
       replaced.forget();
       this.events.emit("node.stopping", {});
       graceMs = this.#setup.options.restartGraceMs;
-      if (graceMs === 0) await this.#membership.leave();
+      const { drainTimeoutMs } = this.#setup.options;
+      const leaving = graceMs === 0 ? this.#membership.leave() : undefined;
+      await Promise.all([leaving, this.shapes.reverse.drain(drainTimeoutMs)]);
       return "left";
     } finally {
       await this.#stop(graceMs);
@@ -298,6 +312,7 @@ export class Node {
       loop("heads", options.headPollMs, () => this.#pollHeads()),
       loop("checkpoint", tickMs, () => this.#checkpointer.writeDue()),
       loop("recovery", recoveryEveryMs, () => this.#recovery.turn(this.#membership.snapshot())),
+      loop("links", tickMs, () => this.shapes.reverse.turn()),
       loop("gauges", gaugesEveryMs, () => this.#setGauges()),
     ]);
   }
@@ -347,8 +362,10 @@ export class Node {
 
   async #stop(graceMs: number): Promise<void> {
     this.#loops.abort(new Error("node stopped"));
+    this.shapes.polls.stop();
     const running = await Promise.allSettled([this.#running]);
-    await this.#pusher.stop();
+    await Promise.all([this.#offers?.stop(), this.#pusher.stop()]);
+    this.shapes.reverse.stop();
     await this.#checkpointer.writeAll();
     // Beats go on until the last push has ended: a slot that says it is away must not push.
     if (graceMs > 0) await this.#membership.stopForRestart(graceMs);

@@ -28,6 +28,8 @@ afterEach(async () => {
 
 const asks: { readonly [Name in keyof PeerCalls]: PeerCalls[Name]["ask"] } = {
   knock: { knocks: [{ host: "h1", counter: "7" }] },
+  poll: { host: "h1", etag: "", held: "" },
+  report: { host: "h1", status: 200, body: "{}" },
   hint: { view: true },
   hello: { host: "h1" },
   hosts: { partitions: [1], limit: 1, isDetailed: false },

@@ -157,15 +157,19 @@ export const peerPath = (name: string): string => `/coxswain/v1/peer/${name}`;
 /** An address that swallows everything must not hold up calls after its node is back. */
 const connectTimeoutMs = 1_000;
 
-/** Peers over HTTP, at most 4 connections each. */
+/** A relayed sync takes as long as the host does: slow hosts must not hold up the others, nor other calls. */
+const relaysAtOnceMax = 256;
+
+/** Peers over HTTP, at most 4 connections each, and more for relayed syncs. */
 export function createHttpPeers(cluster: string): Peers {
-  const dispatcher = new Agent({
-    connections: 4,
+  const connect = {
     pipelining: 1,
     connect: { timeout: connectTimeoutMs },
     keepAliveTimeout: 30_000,
     maxResponseSize: 16 * 1024 * 1024,
-  });
+  };
+  const dispatcher = new Agent({ ...connect, connections: 4 });
+  const relays = new Agent({ ...connect, connections: relaysAtOnceMax });
   return {
     async call(fleetUrl, name, ask, timeoutMs) {
       const unreachable = (message: string, cause?: unknown) =>
@@ -178,7 +182,7 @@ export function createHttpPeers(cluster: string): Peers {
         );
       try {
         const reply = await request(fleetUrl + peerPath(name), {
-          dispatcher,
+          dispatcher: name === "relay" ? relays : dispatcher,
           method: "POST",
           headers: { "content-type": "application/json", "coxswain-cluster": cluster },
           body: JSON.stringify(ask),
@@ -208,7 +212,9 @@ export function createHttpPeers(cluster: string): Peers {
         return isRefusal(error) ? "refused" : "unknown";
       }
     },
-    close: () => dispatcher.destroy(),
+    close: async () => {
+      await Promise.all([dispatcher.destroy(), relays.destroy()]);
+    },
   };
 }
 

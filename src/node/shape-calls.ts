@@ -4,8 +4,10 @@
  */
 import { z } from "zod";
 import { limits } from "../protocol/limits.ts";
+import { linkAnswers, linkAsks, type LinkCalls } from "./link-calls.ts";
+import { pollAnswers, pollAsks, type PollCalls } from "./poll-calls.ts";
 
-export interface ShapeCalls {
+export interface ShapeCalls extends PollCalls, LinkCalls {
   /** Knocks that the peer's hosts sent here; their signatures are checked. */
   knock: { ask: { knocks: readonly PassedKnock[] }; answer: Record<string, never> };
 }
@@ -22,10 +24,14 @@ const id = z.string().max(limits.hostIdCharsMax);
 const counter = z.string().regex(/^\d{1,20}$/);
 
 export const shapeAsks = {
+  ...pollAsks,
+  ...linkAsks,
   knock: z.object({ knocks: z.array(z.object({ host: id, counter })).max(knocksPerCallMax) }),
 } as const satisfies Record<keyof ShapeCalls, z.ZodType>;
 
 export const shapeAnswers = {
+  ...pollAnswers,
+  ...linkAnswers,
   knock: z.object({}),
 } as const satisfies Record<keyof ShapeCalls, z.ZodType>;
 

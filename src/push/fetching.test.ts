@@ -117,6 +117,53 @@ describe("a host that reads from an object store", () => {
   });
 });
 
+describe("an object store that fails", () => {
+  it("neither holds up hosts that are pushed to nor counts against those that read from it", async () => {
+    const set = setUp();
+    const [reads, pushed] = [set.host("reads"), set.host("pushed")];
+    set.state.areOffersDown = true;
+    want(set, reads, set.release("one"), ["object"]);
+    await set.clock.advance(0);
+    want(set, pushed, set.release("one"), ["dial"]);
+    await set.clock.advance(50);
+    expect(set.pusher.status(pushed.id)).toMatchObject({ reachability: "ok" });
+    await set.clock.advance(30 * 60_000);
+    expect(set.pusher.status(reads.id)).toMatchObject({
+      reachability: "unknown",
+      lastError: { class: "offers" },
+    });
+    const tries = set.offered.length;
+    expect(tries).toBeGreaterThan(30);
+    expect(tries).toBeLessThan(120);
+    set.state.areOffersDown = false;
+    await set.clock.advance(60_000);
+    expect(set.pusher.status(reads.id)?.lastError).toBeUndefined();
+  });
+});
+
+describe("a host that reads from an object store when it is not reached", () => {
+  it.each(["timeout", undefined] as const)(
+    "finds there what it should hold, whether pushes fail (%s) or not",
+    async (fault) => {
+      const set = setUp();
+      const host = set.host("h1");
+      host.fault = fault;
+      const { fence } = want(set, host, set.release("one"), ["dial", "object"]);
+      await set.clock.advance(50);
+      expect(set.kept).toContain(`h1 ${fence}`);
+      expect(set.offered).toEqual([]);
+    },
+  );
+
+  it("is offered nothing where its record does not say so", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["dial", "poll"]);
+    await set.clock.advance(50);
+    expect([...set.kept, ...set.offered]).toEqual([]);
+  });
+});
+
 describe("a host with a connection of its own", () => {
   it("is pushed over it while it has one, waits without it, and is pushed to at once when it is back", async () => {
     const set = setUp();
@@ -172,5 +219,41 @@ describe("a host that cannot be dialled and polls instead", () => {
     want(set, host, set.release("two"), ["dial", "poll"]);
     await set.clock.advance(310_000);
     expect(host.manifest).toBe(set.release("two").digest);
+  });
+});
+
+describe("what a poll finds", () => {
+  it("is a sync to take until the host has reported, and again five sweeps after its last report", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["poll"]);
+    expect(set.pusher.polled(host.id)).toMatchObject({ needsSync: true, acknowledged: undefined });
+    while ((await fetchAndReport(set, host))?.needsSync === true);
+    const { digest: manifest } = set.release("one");
+    const known = { fence: "1.1.1", manifest, acknowledged: manifest };
+    expect(set.pusher.polled(host.id)).toEqual({ ...known, needsSync: false });
+    await set.clock.advance(299_000);
+    expect(set.pusher.polled(host.id)).toMatchObject({ needsSync: false });
+    await set.clock.advance(1_000);
+    expect(set.pusher.polled(host.id)).toEqual({ ...known, needsSync: true });
+    want(set, host, set.release("two"), ["poll"]);
+    expect(set.pusher.polled(host.id)).toMatchObject({ needsSync: true, acknowledged: manifest });
+  });
+
+  it("is a sign of life: a host that polls and has nothing to report is not overdue", async () => {
+    const set = setUp({ fetchOverdueMs: 100_000 });
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["poll"]);
+    for (let minute = 0; minute < 10; minute++) {
+      set.pusher.polled(host.id);
+      await set.clock.advance(60_000);
+    }
+    expect(set.pusher.status(host.id)).toMatchObject({ reachability: "unknown" });
+    expect(set.pusher.counts().sync.applied).toBe(0);
+  });
+
+  it("of a host that is not served is nothing", () => {
+    const set = setUp();
+    expect(set.pusher.polled(set.host("h1").id)).toBeUndefined();
   });
 });

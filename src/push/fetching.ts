@@ -76,6 +76,8 @@ export function judged(
   fetchOverdueMs: number,
 ): PushOutcome {
   if (flight.modes === undefined || !isFetched(flight.modes)) return raw;
+  // It may not have been able to fetch either: its silence counts from the end of the outage.
+  if (raw.kind === "offers") entry.heardMs = atMs;
   if (raw.kind === "offered") {
     entry.offeredFence = flight.fenceText;
     if (atMs - entry.heardMs < fetchOverdueMs) return raw;

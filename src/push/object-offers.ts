@@ -59,10 +59,13 @@ const readsPerSecondMax = 5_000;
 const pollMaxMs = 5 * 60_000;
 const deadlineMs = 10_000;
 const recheckMs = 60 * 60_000;
-/** At 20 ms a call this is some 1,000 hosts a second; the rest of a larger wave comes back. */
-const underWayMax = 64;
+/**
+ * At 20 ms a call these are 400 hosts a second. More would only delay beats: the SDK takes 1 to 4 ms of CPU a
+ * host on the same event loop. The rest of a larger wave comes back at the pace of retries.
+ */
+const underWayMax = 16;
 /** Offers for hosts that are reached in a better way leave room for those that are not. */
-const keptUnderWayMax = 16;
+const keptUnderWayMax = 4;
 const restMinMs = 1_000;
 const restMaxMs = 30_000;
 const racesMax = 3;
@@ -208,7 +211,7 @@ export class ObjectOffers implements HostOffers {
     const writing = write().finally(() => this.#writing.delete(key));
     this.#writing.set(key, writing);
     const size = await writing;
-    // A manifest is looked at before its contents are, so that theirs are not written twice as often.
+    // When a manifest is written again, so are its contents: their time is over first.
     const untilMs = clock.monotonicMs() + (kind === "manifest" ? recheckMs : recheckMs / 2);
     this.#written.set(key, { size, untilMs }, 1);
     return size;

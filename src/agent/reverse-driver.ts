@@ -1,0 +1,213 @@
+/**
+ * The agent's part in reverse mode: it keeps one connection open to some node, which syncs it over it.
+ *
+ * Any node will do. A busy one is left alone for as long as it says, and the next is asked; what is lost
+ * is retried elsewhere, spread with full jitter, so that the hosts of a dead node do not all arrive at
+ * once. A node that wants the host to move keeps the old connection until the new one stands. A node that
+ * has said nothing for three of its ping intervals is gone, whatever TCP believes.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import type { Logger } from "../kernel/log.ts";
+import type { Random } from "../kernel/random.ts";
+import { silentPings } from "../protocol/reverse.ts";
+import type { AgentCore } from "./agent-core.ts";
+import type { Adopted } from "./adopted-connections.ts";
+import type { AgentServer } from "./agent-server.ts";
+import type { Attach, AttachOutcome } from "./attach-client.ts";
+import type { ModeDriver } from "./mode-driver.ts";
+
+export interface ReversePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly core: Pick<AgentCore, "held" | "lastSyncAtMs">;
+  readonly server: Pick<AgentServer, "adopt">;
+  readonly attach: Attach;
+}
+
+export interface ReverseOptions {
+  /** Base URLs of nodes, or of a load balancer before them. */
+  readonly nodes: readonly string[];
+  /** Each node can be reached by its own address. */
+  readonly isDirect: boolean;
+}
+
+const backoffMinMs = 500;
+const backoffMaxMs = 30_000;
+/** Between two nodes of one round: who was refused by one must not hit the next at the same instant. */
+const nextNodeMs = 200;
+/** A connection that lived so long was a good one: what follows starts from the beginning. */
+const goodAfterMs = 10_000;
+
+type End = { readonly kind: "lost" } | { readonly kind: "move"; readonly withinMs: number };
+
+/** One connection that stands. */
+interface Standing {
+  readonly adopted: Adopted;
+  readonly sinceMs: number;
+  readonly ended: Promise<End>;
+}
+
+export class ReverseDriver implements ModeDriver {
+  readonly mode = "reverse";
+  readonly #ports: ReversePorts;
+  readonly #options: ReverseOptions;
+  /** Nodes that asked to be left alone, until when. */
+  readonly #busyUntilMs = new Map<string, number>();
+  #heardAtMs: number | undefined;
+  #nextNode: number;
+  #failedCount = 0;
+
+  constructor(ports: ReversePorts, options: ReverseOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#nextNode = Math.floor(ports.random.next() * options.nodes.length);
+  }
+
+  workedAtMs(): number | undefined {
+    const syncedAtMs = this.#ports.core.lastSyncAtMs("reverse");
+    if (this.#heardAtMs === undefined) return undefined;
+    return Math.max(this.#heardAtMs, syncedAtMs ?? 0);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#options.nodes.length === 0) return;
+    this.#heardAtMs = undefined;
+    let standing: Standing | undefined;
+    try {
+      await this.#pause(backoffMinMs, signal);
+      while (!signal.aborted) {
+        const next = await this.#attachSomewhere(signal);
+        standing?.adopted.release();
+        standing = next;
+        const end = await untilEnded(standing, signal);
+        if (this.#ports.clock.monotonicMs() - standing.sinceMs >= goodAfterMs) {
+          this.#failedCount = 0;
+        }
+        if (end.kind === "move") await this.#pause(end.withinMs, signal);
+        else {
+          standing.adopted.release();
+          standing = undefined;
+          await this.#backOff(signal);
+        }
+      }
+    } finally {
+      standing?.adopted.release();
+    }
+  }
+
+  /** Asks nodes in turn until one takes the host. */
+  async #attachSomewhere(signal: AbortSignal): Promise<Standing> {
+    const { clock, log } = this.#ports;
+    for (let attempt = 0; ; attempt++) {
+      const node = this.#takeNode();
+      if (node === undefined) {
+        await this.#untilOneIsFree(signal);
+        continue;
+      }
+      const outcome = await this.#ask(node, signal);
+      if (outcome.kind === "attached") {
+        log.info({ node }, "attached");
+        return this.#stand(outcome);
+      }
+      log[outcome.kind === "refused" ? "warn" : "info"]({ node, ...outcome }, "not attached");
+      if (outcome.kind === "busy") {
+        this.#busyUntilMs.set(node, clock.monotonicMs() + outcome.retryAfterMs);
+        await this.#pause(nextNodeMs, signal);
+      } else if ((attempt + 1) % this.#options.nodes.length === 0) await this.#backOff(signal);
+      else await this.#pause(nextNodeMs, signal);
+    }
+  }
+
+  /** One node's answer; where it points to the owner, that one's, if it takes the host. */
+  async #ask(node: string, signal: AbortSignal): Promise<AttachOutcome> {
+    const { attach, core, log } = this.#ports;
+    const { boot } = core.held();
+    const { isDirect } = this.#options;
+    const first = await attach(node, { boot, isDirect }, signal);
+    if (first.kind !== "moved") return first;
+    if (isFollowed(node, first.location)) {
+      const owner = await attach(first.location, { boot, isDirect: false }, signal);
+      if (owner.kind === "attached") return owner;
+      log.info({ node: first.location, ...owner }, "not attached to the owner");
+    }
+    return attach(node, { boot, isDirect: false }, signal);
+  }
+
+  #stand({ socket, pingMs }: Extract<AttachOutcome, { kind: "attached" }>): Standing {
+    const { clock, server } = this.#ports;
+    const sinceMs = clock.monotonicMs();
+    let heardAtMs = sinceMs;
+    const ended = Promise.withResolvers<End>();
+    let cancel = () => {};
+    const watch = () => {
+      cancel = clock.after(pingMs, () => {
+        if (clock.monotonicMs() - heardAtMs < silentPings * pingMs) watch();
+        else socket.destroy();
+      });
+    };
+    watch();
+    socket.once("close", () => {
+      cancel();
+      ended.resolve({ kind: "lost" });
+    });
+    const adopted = server.adopt(socket, {
+      onHeard: () => {
+        heardAtMs = clock.monotonicMs();
+        this.#heardAtMs = heardAtMs;
+      },
+      onDetach: ({ withinMs }) => ended.resolve({ kind: "move", withinMs }),
+    });
+    return { adopted, sinceMs, ended: ended.promise };
+  }
+
+  /** The next node that may be asked now; undefined: all want to be left alone. */
+  #takeNode(): string | undefined {
+    const { nodes } = this.#options;
+    const atMs = this.#ports.clock.monotonicMs();
+    for (let step = 0; step < nodes.length; step++) {
+      const node = nodes[this.#nextNode % nodes.length] ?? "";
+      this.#nextNode = (this.#nextNode + 1) % nodes.length;
+      if ((this.#busyUntilMs.get(node) ?? -Infinity) <= atMs) return node;
+    }
+    return undefined;
+  }
+
+  async #untilOneIsFree(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#ports;
+    const waitMs = Math.min(...this.#busyUntilMs.values()) - clock.monotonicMs();
+    // Retry-After counts in seconds: the jitter fills the second up.
+    await clock.sleep(Math.max(0, waitMs) + random.next() * 1_000, signal);
+  }
+
+  async #backOff(signal: AbortSignal): Promise<void> {
+    const boundMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#failedCount, 16));
+    this.#failedCount++;
+    await this.#pause(boundMs, signal);
+  }
+
+  /** A random part of `boundMs`. */
+  async #pause(boundMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#ports;
+    await clock.sleep(random.next() * boundMs, signal);
+  }
+}
+
+/** A host that came over TLS does not show its proof without. */
+function isFollowed(node: string, location: string): boolean {
+  const [from, to] = [URL.parse(node), URL.parse(location)];
+  if (from === null || to === null) return false;
+  return to.protocol === "https:" || (to.protocol === "http:" && from.protocol === "http:");
+}
+
+function untilEnded({ ended }: Standing, signal: AbortSignal): Promise<End> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    void ended.then((end) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(end);
+    });
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * Tells owners which of their hosts are connected here: what is true now, again and again until it was
+ * heard, and once more when the owner changes. A lost call costs time, nothing else.
+ *
+ * Bounded: one call under way to each owner, a thousand connections in each.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import { isCoxswainError } from "../kernel/errors.ts";
+import type { ViewMember } from "../ring/view.ts";
+import { linksPerCallMax, provenLinks, type HeldLink } from "./link-calls.ts";
+import type { Peers } from "./peers.ts";
+import type { ReverseLink } from "./reverse-link.ts";
+import type { ReverseLinks } from "./reverse-links.ts";
+
+export interface LinkNewsPorts {
+  readonly clock: Clock;
+  readonly peers: Peers;
+  readonly slot: string;
+  readonly secret: Uint8Array | undefined;
+  readonly links: ReverseLinks;
+  readonly ownerOf: (partition: number) => ViewMember | undefined;
+  readonly member: (slot: string) => ViewMember | undefined;
+  /** A connection of a host that this node itself owns. */
+  readonly onOwn: (link: ReverseLink) => "known" | "unknown" | "unserved";
+}
+
+type Ended = Pick<HeldLink, "host" | "number">;
+
+interface News {
+  readonly owner: ViewMember;
+  readonly linked: ReverseLink[];
+}
+
+const callTimeoutMs = 2_000;
+/** What an owner has forgotten is told again after this time. */
+const againMs = 60_000;
+/** An owner that does not answer learns of ends from pushes that fail. */
+const endedMax = 10_000;
+
+export class LinkNews {
+  readonly #ports: LinkNewsPorts;
+  /** By the owner that knew of them, `slot/incarnation`. */
+  readonly #ended = new Map<string, Ended[]>();
+  readonly #underWay = new Set<string>();
+  #isTurnDue = false;
+
+  constructor(ports: LinkNewsPorts) {
+    this.#ports = ports;
+  }
+
+  /** What changes in this turn of the event loop is told together. */
+  tellSoon(): void {
+    if (this.#isTurnDue) return;
+    this.#isTurnDue = true;
+    void this.#ports.clock.sleep(0).then(() => {
+      this.#isTurnDue = false;
+      this.tell();
+    });
+  }
+
+  ended({ host, number, toldTo }: ReverseLink): void {
+    if (toldTo === "" || toldTo.startsWith(`${this.#ports.slot}/`)) return;
+    const ended = this.#ended.get(toldTo) ?? [];
+    if (ended.length >= endedMax) return;
+    this.#ended.set(toldTo, ended);
+    ended.push({ host, number });
+    this.tellSoon();
+  }
+
+  /** Tells whatever an owner does not know yet. */
+  tell(): void {
+    const { clock, links, slot } = this.#ports;
+    const atMs = clock.monotonicMs();
+    const news = new Map<string, News>();
+    for (const link of [...links.all()]) {
+      const owner = this.#ports.ownerOf(link.partition);
+      if (owner === undefined) continue;
+      const key = keyOf(owner);
+      if (link.toldTo === key && atMs - link.toldMs < againMs) continue;
+      if (owner.slot === slot) this.#noteOwn(link, key, atMs);
+      else linkedOf(news, key, owner).push(link);
+    }
+    for (const key of this.#ended.keys()) {
+      const owner = this.#ports.member(key.slice(0, key.lastIndexOf("/")));
+      if (owner === undefined || keyOf(owner) !== key) this.#ended.delete(key);
+      else linkedOf(news, key, owner);
+    }
+    for (const [key, { owner, linked }] of news) {
+      if (!this.#underWay.has(key)) void this.#send(key, owner, linked);
+    }
+  }
+
+  #noteOwn(link: ReverseLink, key: string, atMs: number): void {
+    const outcome = this.#ports.onOwn(link);
+    if (outcome === "unknown") link.close("unknownHost");
+    if (outcome !== "known") return;
+    link.toldTo = key;
+    link.toldMs = atMs;
+  }
+
+  async #send(key: string, owner: ViewMember, linked: ReverseLink[]): Promise<void> {
+    this.#underWay.add(key);
+    try {
+      for (let from = 0; from === 0 || from < linked.length; from += linksPerCallMax) {
+        const some = linked.slice(from, from + linksPerCallMax).filter(({ isClosed }) => !isClosed);
+        const ended = this.#ended.get(key)?.splice(0, linksPerCallMax) ?? [];
+        if (this.#ended.get(key)?.length === 0) this.#ended.delete(key);
+        if (!(await this.#call(key, owner, some, ended))) return;
+      }
+    } finally {
+      this.#underWay.delete(key);
+    }
+  }
+
+  async #call(
+    key: string,
+    owner: ViewMember,
+    linked: readonly ReverseLink[],
+    unlinked: readonly Ended[],
+  ): Promise<boolean> {
+    const { clock, peers, slot, secret, links } = this.#ports;
+    const atMs = clock.monotonicMs();
+    const held = linked.map(({ host, number, attachedMs }) => ({
+      host,
+      number,
+      ageMs: Math.max(0, Math.round(atMs - attachedMs)),
+    }));
+    const ask = provenLinks(secret, { slot, linked: held, unlinked });
+    try {
+      const answer = await peers.call(owner.fleetUrl, "links", ask, callTimeoutMs);
+      const [unknown, unserved] = [new Set(answer.unknown), new Set(answer.unserved)];
+      for (const link of linked) {
+        if (links.get(link.host) !== link || unserved.has(link.host)) continue;
+        link.toldTo = key;
+        link.toldMs = atMs;
+        if (unknown.has(link.host)) link.close("unknownHost");
+      }
+      return true;
+    } catch (error) {
+      // Told again with the next turn, to whoever owns the hosts by then.
+      if (isCoxswainError(error)) return false;
+      throw error;
+    }
+  }
+}
+
+function linkedOf(news: Map<string, News>, key: string, owner: ViewMember): ReverseLink[] {
+  const known = news.get(key) ?? { owner, linked: [] };
+  news.set(key, known);
+  return known.linked;
+}
+
+function keyOf({ slot, incarnation }: ViewMember): string {
+  return `${slot}/${incarnation}`;
+}

@@ -1,0 +1,353 @@
+import { duplexPair, type Duplex } from "node:stream";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseHostInput } from "../inventory/host.ts";
+import { CoxswainError } from "../kernel/errors.ts";
+import { createMetrics } from "../kernel/metrics.ts";
+import { createRandom } from "../kernel/random.ts";
+import type { ExchangeRequest } from "../push/transport.ts";
+import { hostId, partitionsCount, SliceFixture, snapshotOf } from "./node-fixture.ts";
+import { provenLinks, provenRelay } from "./link-calls.ts";
+import { parsePeerAnswer, parsePeerAsk } from "./peer-shapes.ts";
+import type { PeerCalls, Peers } from "./peers.ts";
+import { ReverseHosts } from "./reverse-hosts.ts";
+
+const secret = Buffer.alloc(32, 1);
+const slots = ["a", "b"];
+
+/** Two nodes with slices of their own over one clock; `a` is the one under test. */
+class Pair {
+  readonly fixtures = new Map<string, SliceFixture>();
+  readonly nodes = new Map<string, ReverseHosts>();
+  readonly calls: string[] = [];
+  isCut = false;
+  readonly far: Duplex[] = [];
+
+  constructor(secrets: Readonly<Record<string, Buffer | undefined>> = { a: secret, b: secret }) {
+    const clock = this.clockOf("a").clock;
+    for (const slot of slots) {
+      const fixture = this.clockOf(slot);
+      const ports = {
+        clock,
+        random: createRandom(slot),
+        metrics: createMetrics(),
+        peers: this.#peers(),
+        slot,
+        hostSecret: secrets[slot],
+        lagMs: undefined,
+        partitionOf: (id: string) => fixture.partitionOf(id),
+        slice: () => fixture.slice,
+        pusher: () => fixture.pusher,
+      };
+      const options = {
+        attachesPerSecond: 100,
+        links: 5,
+        pingIntervalMs: 30_000,
+        linkAgeMs: 3_600_000,
+      };
+      this.nodes.set(slot, new ReverseHosts(ports, options));
+    }
+  }
+
+  get a(): ReverseHosts {
+    return this.node("a");
+  }
+
+  node(slot: string): ReverseHosts {
+    const node = this.nodes.get(slot);
+    if (node === undefined) throw new Error(`no node ${slot}`);
+    return node;
+  }
+
+  clockOf(slot: string): SliceFixture {
+    const known = this.fixtures.get(slot) ?? new SliceFixture();
+    this.fixtures.set(slot, known);
+    return known;
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.clockOf("a").clock.advance(ms);
+  }
+
+  /** Both nodes load hosts `h0` to `h19`, of which those with `mode` reverse; the view has both. */
+  async load(mode: string[] = ["reverse"]): Promise<void> {
+    const { signal } = new AbortController();
+    for (const slot of slots) {
+      const fixture = this.clockOf(slot);
+      for (let index = 0; index < 20; index++) {
+        await fixture.hosts.put(parseHostInput({ id: `h${index}`, address: "http://h:1", mode }));
+      }
+      await fixture.slice.refreshFleet();
+      const self = { slot, incarnation: 1, status: "active" } as const;
+      const snapshot = { ...snapshotOf(1, slots), self };
+      await fixture.slice.adopt(snapshot, () => false, signal);
+    }
+  }
+
+  /** A host that `slot` owns. */
+  hostOf(slot: string): string {
+    const { placement } = this.clockOf("a").slice;
+    for (let index = 0; index < 20; index++) {
+      const id = `h${index}`;
+      if (placement.ownerOf(this.clockOf("a").partitionOf(id)) === slot) return id;
+    }
+    throw new Error(`${slot} owns none of ${partitionsCount} partitions' hosts`);
+  }
+
+  /** Attaches `id` at `slot`; every request is answered with `status`. */
+  attach(slot: string, id: string, status = "200 OK"): Duplex {
+    const [near, far] = duplexPair();
+    far.on("data", (bytes: Buffer) => {
+      if (!bytes.toString().startsWith("POST")) return;
+      setImmediate(
+        () => far.destroyed || far.write(`HTTP/1.1 ${status}\r\ncontent-length: 2\r\n\r\n{}`),
+      );
+    });
+    this.far.push(far);
+    this.node(slot).attach(hostId(id), near);
+    return far;
+  }
+
+  wakes(slot: string): string[] {
+    return this.clockOf(slot).pusher.calls.filter((call) => call.startsWith("wake"));
+  }
+
+  #peers(): Peers {
+    return {
+      call: async <Name extends keyof PeerCalls>(
+        fleetUrl: string,
+        name: Name,
+        ask: PeerCalls[Name]["ask"],
+      ) => {
+        this.calls.push(`${name} ${fleetUrl}`);
+        if (this.isCut) throw new CoxswainError("MEMBER_UNREACHABLE", "cut");
+        const node = this.node(fleetUrl.slice("http://".length, -":7401".length));
+        const sent: unknown = JSON.parse(JSON.stringify(ask));
+        const answer =
+          name === "links"
+            ? node.answerLinks(parsePeerAsk("links", sent))
+            : await node.answerRelay(parsePeerAsk("relay", sent));
+        const parsed = parsePeerAnswer(name, JSON.parse(JSON.stringify(answer)));
+        if ("wrong" in parsed) throw new Error(parsed.wrong);
+        return parsed.answer;
+      },
+      probe: async () => "unknown",
+      close: async () => {},
+    };
+  }
+}
+
+let pair: Pair;
+
+beforeEach(async () => {
+  pair = new Pair();
+  await pair.load();
+});
+
+afterEach(() => {
+  for (const node of pair.nodes.values()) node.stop();
+});
+
+const ask = (host: string, isDirect = false, isProven = true) => ({
+  host,
+  isDirect,
+  isProven: () => isProven,
+});
+
+function requestOf(id: string): { request: ExchangeRequest; id: string } {
+  const request: ExchangeRequest = {
+    origin: "",
+    path: "/coxswain/v1/sync",
+    headers: { "coxswain-host": id },
+    body: Buffer.from("{}"),
+    deadlineMs: 5_000,
+  };
+  return { request, id };
+}
+
+/** What the owner's push to the host gives. */
+async function push(slot: string, id: string): Promise<string> {
+  const { request } = requestOf(id);
+  // The route's fence and manifest are for hosts that fetch.
+  const route = { host: id, modes: ["reverse"] } as never;
+  const exchange = pair.node(slot).exchange(request, route);
+  if (exchange === undefined) return "no connection";
+  let result: Awaited<typeof exchange> | undefined;
+  void exchange.then((value) => (result = value));
+  await pair.advance(200);
+  if (result === undefined) return "pending";
+  if (result.kind === "reply") return String(result.status);
+  return result.kind === "failed" ? result.failure : result.kind;
+}
+
+describe("who may attach", () => {
+  it("refuses without a proof, an unknown host, and one without the mode", async () => {
+    const own = pair.hostOf("a");
+    expect(pair.a.judge(ask(own, false, false)).kind).toBe("unproven");
+    const unknown = Array.from({ length: 50 }, (_, index) => `x${index}`).find((id) =>
+      pair.clockOf("a").slice.isServed(pair.clockOf("a").partitionOf(id)),
+    );
+    expect(pair.a.judge(ask(unknown ?? "")).kind).toBe("unknownHost");
+    expect(pair.a.judge(ask(own)).kind).toBe("admitted");
+    pair = new Pair();
+    await pair.load(["dial"]);
+    expect(pair.a.judge(ask(pair.hostOf("a"))).kind).toBe("unknownHost");
+  });
+
+  it("points a host that can go anywhere to its owner, and takes one that cannot", () => {
+    const other = pair.hostOf("b");
+    expect(pair.a.judge(ask(other, true))).toEqual({
+      kind: "moved",
+      location: "http://b:7401/coxswain/v1/attach",
+    });
+    expect(pair.a.judge(ask(other, false)).kind).toBe("admitted");
+    expect(pair.a.judge(ask(pair.hostOf("a"), true)).kind).toBe("admitted");
+  });
+
+  it("asks for no proof of anybody whom it sends away", () => {
+    const id = pair.hostOf("a");
+    for (let index = 0; index < 10; index++) pair.a.judge(ask(id));
+    let isAsked = false;
+    const verdict = pair.a.judge({ ...ask(id), isProven: () => (isAsked = true) });
+    expect(verdict.kind).toBe("busy");
+    expect(isAsked).toBe(false);
+  });
+
+  it("spends nothing on strangers", () => {
+    const id = pair.hostOf("a");
+    for (let index = 0; index < 50; index++) pair.a.judge(ask(id, false, false));
+    expect(pair.a.judge(ask(id)).kind).toBe("admitted");
+  });
+
+  it("slows down a host that attaches again and again", async () => {
+    const id = pair.hostOf("a");
+    expect(pair.a.judge(ask(id)).kind).toBe("admitted");
+    pair.attach("a", id);
+    await pair.advance(100);
+    expect(pair.a.judge(ask(id))).toEqual({ kind: "busy", retryAfterSeconds: 1 });
+    await pair.advance(500);
+    expect(pair.a.judge(ask(id)).kind).toBe("admitted");
+  });
+
+  it("takes nobody when it is full or leaving", async () => {
+    for (let index = 0; index < 5; index++) pair.attach("a", `h${index}`);
+    expect(pair.a.judge(ask("h7")).kind).toBe("busy");
+    for (const far of pair.far) far.destroy();
+    await pair.advance(100);
+    expect(pair.a.judge(ask(pair.hostOf("a"))).kind).toBe("admitted");
+    void pair.a.drain(1_000);
+    expect(pair.a.judge(ask(pair.hostOf("a"))).kind).toBe("busy");
+  });
+});
+
+describe("how a host is reached", () => {
+  it("goes over the owner's own connection, and wakes the host when it comes", async () => {
+    const id = pair.hostOf("a");
+    expect(await push("a", id)).toBe("no connection");
+    pair.attach("a", id);
+    await pair.advance(10);
+    expect(pair.wakes("a")).toEqual([`wake ${id}`]);
+    expect(await push("a", id)).toBe("200");
+    expect(pair.calls).toEqual([]);
+  });
+
+  it("goes through the node that holds the connection, which told the owner", async () => {
+    const id = pair.hostOf("a");
+    pair.attach("b", id);
+    await pair.advance(10);
+    expect(pair.calls).toEqual(["links http://a:7401"]);
+    expect(pair.wakes("a")).toEqual([`wake ${id}`]);
+    expect(await push("a", id)).toBe("200");
+    expect(pair.calls.at(-1)).toBe("relay http://b:7401");
+  });
+
+  it("hears of an end, and finds out by itself where nobody tells it", async () => {
+    const id = pair.hostOf("a");
+    pair.attach("b", id).destroy();
+    await pair.advance(10);
+    expect(await push("a", id)).toBe("no connection");
+    const far = pair.attach("b", id);
+    await pair.advance(10);
+    pair.isCut = true;
+    far.destroy();
+    await pair.advance(10);
+    pair.isCut = false;
+    expect(await push("a", id)).toBe("detached");
+    expect(await push("a", id)).toBe("no connection");
+  });
+
+  it("does not know what a holder that is silent has done", async () => {
+    const id = pair.hostOf("a");
+    pair.attach("b", id);
+    await pair.advance(10);
+    pair.isCut = true;
+    expect(await push("a", id)).toBe("ambiguous");
+  });
+
+  it("tells again what was not heard, and nothing twice", async () => {
+    const id = pair.hostOf("a");
+    pair.isCut = true;
+    pair.attach("b", id);
+    await pair.advance(10);
+    expect(pair.wakes("a")).toEqual([]);
+    pair.isCut = false;
+    pair.node("b").turn();
+    await pair.advance(10);
+    expect(pair.wakes("a")).toEqual([`wake ${id}`]);
+    pair.node("b").turn();
+    await pair.advance(10);
+    expect(pair.calls).toHaveLength(2);
+  });
+
+  it("closes the connection of a host that its owner does not know", async () => {
+    const unknown = Array.from({ length: 50 }, (_, index) => `x${index}`).find(
+      (id) =>
+        pair.clockOf("a").slice.placement.ownerOf(pair.clockOf("a").partitionOf(id)) === "a",
+    );
+    const far = pair.attach("b", unknown ?? "");
+    await pair.advance(10);
+    expect(far.readableEnded || far.destroyed || pair.node("b").linkCount === 0).toBe(true);
+    expect(pair.node("b").linkCount).toBe(0);
+  });
+
+  it("counts the newest connection, wherever it is", async () => {
+    const id = pair.hostOf("a");
+    pair.attach("a", id);
+    await pair.advance(5_000);
+    pair.attach("b", id, "202 Accepted");
+    await pair.advance(10);
+    expect(pair.a.linkCount).toBe(0);
+    expect(await push("a", id)).toBe("202");
+    await pair.advance(5_000);
+    pair.attach("a", id, "201 Created");
+    await pair.advance(10);
+    expect(await push("a", id)).toBe("201");
+  });
+});
+
+describe("what a peer must prove", () => {
+  it("believes nobody without the cluster's secret", async () => {
+    const linked = [{ host: pair.hostOf("a"), number: 1, ageMs: 0 }];
+    const forged = provenLinks(Buffer.alloc(32, 2), { slot: "b", linked, unlinked: [] });
+    expect(() => pair.a.answerLinks(forged)).toThrow(expect.objectContaining({ code: "PEER_UNPROVEN" }));
+    const honest = provenLinks(secret, { slot: "b", linked, unlinked: [] });
+    expect(() => pair.a.answerLinks({ ...honest, slot: "c" })).toThrow(/secret/);
+    expect(pair.a.answerLinks(honest)).toEqual({ unknown: [], unserved: [] });
+  });
+
+  it("relays nothing that a node did not send, whatever was changed in it", async () => {
+    const id = pair.hostOf("a");
+    pair.attach("a", id);
+    const relay = provenRelay(secret, { host: id, headers: {}, body: "e30=", deadlineMs: 100 });
+    for (const changed of [
+      { body: "e31=" },
+      { host: "h2" },
+      { headers: { "coxswain-fence": "9.9.9" } },
+      { proof: "" },
+    ]) {
+      await expect(pair.a.answerRelay({ ...relay, ...changed })).rejects.toThrow(/secret/);
+    }
+    const answered = pair.a.answerRelay(relay);
+    await pair.advance(50);
+    expect(await answered).toMatchObject({ reply: { status: 200 } });
+  });
+});
