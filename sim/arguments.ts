@@ -18,6 +18,10 @@ export interface SimArguments {
   readonly isVerbose: boolean;
   /** Runs the pinned seeds first. */
   readonly hasPinned: boolean;
+  /** Where each result goes as one line of JSON, after those that stand there. */
+  readonly resultsPath: string | undefined;
+  /** Runs nothing: sums up the results in these files. */
+  readonly sumPaths: readonly string[];
 }
 
 export const usage = `node sim/main.ts [options]
@@ -30,6 +34,8 @@ export const usage = `node sim/main.ts [options]
   --workers W      worker threads (default 2)
   --twice          runs every seed twice and compares the transcripts
   --verbose        a line for every seed
+  --results FILE   appends each result to FILE, a line of JSON each
+  --sum FILE       runs nothing and prints the figures of FILE; may be repeated
   --no-pinned      leaves the pinned seeds of sim/seeds.json out
 Exit codes: 0 clean, 2 crash, 3 safety, 4 liveness, 64 usage.`;
 
@@ -47,6 +53,8 @@ export function parseArguments(argv: readonly string[]): SimArguments {
       workers: { type: "string", default: "2" },
       twice: { type: "boolean", default: false },
       verbose: { type: "boolean", default: false },
+      results: { type: "string" },
+      sum: { type: "string", multiple: true, default: [] },
       "no-pinned": { type: "boolean", default: false },
     },
   });
@@ -62,6 +70,8 @@ export function parseArguments(argv: readonly string[]): SimArguments {
     isTwice: values.twice,
     isVerbose: values.verbose,
     hasPinned: !values["no-pinned"] && values.without === undefined,
+    resultsPath: values.results,
+    sumPaths: values.sum,
   };
 }
 

@@ -38,6 +38,7 @@ export const hostFaults = {
       undo: () => {
         world.trouble.isDown = false;
         world.trouble.isRefusing = false;
+        world.outageEndedMs = world.timeline.nowMs;
       },
     };
   },

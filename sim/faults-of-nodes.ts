@@ -81,6 +81,14 @@ export const nodeFaults = {
     const durationMs = dice.between(100, 30_000);
     return { text: `${node.slot} killed`, durationMs, undo: down(node) };
   },
+  nodeDeath(world, dice) {
+    const all = [...world.nodes.values()];
+    const isCalm = all.every(({ living }) => living?.node.readiness().isReady === true);
+    const node = isCalm ? dice.pick(all) : undefined;
+    if (node === undefined) return undefined;
+    const durationMs = dice.between(20_000, 40_000);
+    return { text: `${node.slot} killed, nothing else`, durationMs, undo: down(node) };
+  },
   nodePause: (world, dice) => freeze(world, dice, dice.between(500, 3_000), false),
   nodeFreeze: (world, dice) => freeze(world, dice, dice.between(4_000, 40_000), false),
   nodeSuspend: (world, dice) => freeze(world, dice, dice.between(500, 30_000), true),

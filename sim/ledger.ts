@@ -31,6 +31,8 @@ export class Ledger {
   readonly #hosts = new Map<string, Set<string>>();
   /** Registrations without an answer may land at any later time: nothing binds them to a revision. */
   readonly #openCreations = new Map<string, Set<string>>();
+  /** Every state that some change asked for. */
+  readonly #asked = new Map<string, Set<string>>();
   readonly #rollouts: LedgerRollout[] = [];
   /** Config -> numbers of the changes that may count, ascending. */
   readonly #attemptsOf = new Map<string, number[]>();
@@ -41,6 +43,7 @@ export class Ledger {
     if (told === "refused") return;
     const before = this.#hosts.get(id) ?? new Set([absent]);
     const after = new Set([...before].map((text) => textOf(effect(stateOf(text)))));
+    this.#asked.set(id, (this.#asked.get(id) ?? new Set()).union(after));
     if (told === "acknowledged") {
       this.acknowledgedCount++;
       this.#hosts.set(id, after);
@@ -70,8 +73,15 @@ export class Ledger {
     this.#rollouts.push({ id, config, at });
   }
 
-  /** What the store lacks or has too much, in words; undefined where it agrees. */
-  disagreement(records: readonly HostRecord[], fleet: Fleet): string | undefined {
+  /**
+   * What the store lacks or has too much, in words; undefined where it agrees. A registration that was
+   * repeated may land a second time, after the host was removed: `late` names such hosts.
+   */
+  disagreement(
+    records: readonly HostRecord[],
+    fleet: Fleet,
+    late: ReadonlySet<string>,
+  ): string | undefined {
     const stored = new Map<string, string>(
       records.map(({ id, address, labels, pins }) => [id, textOf({ address, labels, pins })]),
     );
@@ -80,6 +90,8 @@ export class Ledger {
       const possible = this.#hosts.get(id) ?? new Set([absent]);
       const open = possible.has(absent) ? this.#openCreations.get(id) : undefined;
       if (possible.has(found) || open?.has(found) === true) continue;
+      if (possible.has(absent) && late.has(id) && this.#asked.get(id)?.has(found) === true)
+        continue;
       return `host ${id} is stored as ${found}; clients were told ${[...possible].join(" or ")}`;
     }
     const inForce = new Set(fleet.rules.map(({ rollout }) => rollout));

@@ -4,6 +4,7 @@
  * `npm run sim -- --seeds 1000 --start 5000`. One seed decides everything; a failure prints the line
  * that replays it. Exit codes: 0 clean, 2 crash, 3 safety, 4 liveness, 64 usage.
  */
+import { appendFileSync, readFileSync } from "node:fs";
 import { messageOf } from "../src/kernel/errors.ts";
 import { parseArguments, usage, type SimArguments } from "./arguments.ts";
 import { pinnedSeeds } from "./pinned.ts";
@@ -36,6 +37,24 @@ function differing(results: readonly SeedResult[]): SeedResult[] {
   });
 }
 
+/** The last result of each seed counts: a red one may have been mended and run again. */
+function sumUp(paths: readonly string[]): number {
+  const results = new Map<string, SeedResult>();
+  let tookMs = 0;
+  for (const path of paths) {
+    for (const line of readFileSync(path, "utf8").trim().split("\n")) {
+      const result = JSON.parse(line) as SeedResult & { tookMs: number };
+      results.set(JSON.stringify(result.options), result);
+      tookMs += result.tookMs;
+    }
+  }
+  for (const result of results.values()) {
+    if (result.failure !== undefined) console.log(failureText(result));
+  }
+  console.log(summary([...results.values()], tookMs));
+  return exitCodeOf([...results.values()]);
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   let given: SimArguments;
   try {
@@ -44,11 +63,18 @@ async function main(argv: readonly string[]): Promise<number> {
     console.error(`${messageOf(error)}\n${usage}`);
     return 64;
   }
+  if (given.sumPaths.length > 0) return sumUp(given.sumPaths);
   const jobs = jobsOf(given);
   const startedAtMs = performance.now();
+  let lastAtMs = startedAtMs;
   const results: SeedResult[] = [];
   await runMany(jobs, given.workers, (result) => {
     results.push(result);
+    if (given.resultsPath !== undefined) {
+      const line = { ...result, tookMs: performance.now() - lastAtMs };
+      lastAtMs = performance.now();
+      appendFileSync(given.resultsPath, `${JSON.stringify(line)}\n`);
+    }
     if (given.isVerbose) console.log(seedLine(result));
     if (result.failure !== undefined) console.log(failureText(result));
     else if (results.length % progressEvery === 0) {

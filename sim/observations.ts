@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import type { Fence } from "../src/protocol/fence.ts";
 import type { View } from "../src/ring/view.ts";
+import type { Verdict } from "./flaws.ts";
 import type { Timeline } from "./timeline.ts";
 
 export type Observation =
@@ -19,6 +20,9 @@ export type Observation =
       readonly node: string;
       readonly host: string;
       readonly fence: string;
+      readonly manifest: string;
+      /** The full form, which can change the host. */
+      readonly isFull: boolean;
       /** The node's own monotonic clock. */
       readonly localMs: number;
     }
@@ -26,7 +30,12 @@ export type Observation =
       readonly kind: "push.ended";
       readonly node: string;
       readonly host: string;
+      readonly manifest: string;
       readonly how: string;
+      /** The host's process, where it answered 200. */
+      readonly boot: string | undefined;
+      /** The host's own check refused a content of this manifest. */
+      readonly isRejected: boolean;
     }
   /** A host answered 200 to a sync; `wire` is the fence of the request as sent. */
   | {
@@ -37,6 +46,10 @@ export type Observation =
       readonly offered: string;
       readonly held: string;
       readonly isAccepted: boolean;
+      /** The config that has commands was rejected, or failed. */
+      readonly isRefused: boolean;
+      readonly content: string;
+      readonly verdict: Verdict;
     }
   | { readonly kind: "host.refused"; readonly host: string; readonly status: number }
   /** A config file of a host changed; `isPushed` false where no sync was under way. */
@@ -45,6 +58,8 @@ export type Observation =
       readonly host: string;
       readonly path: string;
       readonly isPushed: boolean;
+      /** What the host's commands make of the config that has some. */
+      readonly verdict: Verdict;
     }
   /** An agent opened its disk; `isIdleCrash`: nothing was under way when it went down. */
   | {
@@ -54,6 +69,16 @@ export type Observation =
       readonly isIdleCrash: boolean;
       readonly fence: Fence | undefined;
       readonly held: string;
+      /** Digest of the config that has commands; empty where there is none. */
+      readonly content: string;
+      readonly verdict: Verdict;
+    }
+  /** `by` declared the member of `slot` silent or stalled: the first step of its eviction. */
+  | {
+      readonly kind: "member.marked";
+      readonly by: string;
+      readonly slot: string;
+      readonly reason: string;
     }
   | { readonly kind: "view.stored"; readonly by: string; readonly view: View }
   | { readonly kind: "stored"; readonly by: string; readonly key: string }

@@ -9,6 +9,9 @@
 import { sleepWith, type Clock } from "../src/kernel/clock.ts";
 import type { Timeline } from "./timeline.ts";
 
+/** A starved process freezes some times a second. */
+const freezesKept = 200;
+
 export class ProcessClock implements Clock {
   readonly #timeline: Timeline;
   readonly #rateRatio: number;
@@ -18,6 +21,8 @@ export class ProcessClock implements Clock {
   #state: "running" | "frozen" | "gone" = "running";
   #isSuspended = false;
   #frozenAtMs = 0;
+  /** The last freezes that are over, oldest first. */
+  readonly #freezes: { readonly fromMs: number; readonly toMs: number }[] = [];
   #missedMs = 0;
   #wallOffsetMs: number;
 
@@ -98,12 +103,23 @@ export class ProcessClock implements Clock {
 
   resume(): void {
     if (this.#state !== "frozen") return;
+    this.#freezes.push({ fromMs: this.#frozenAtMs, toMs: this.#timeline.nowMs });
+    if (this.#freezes.length > freezesKept) this.#freezes.shift();
     if (this.#isSuspended) this.#missedMs += this.#timeline.nowMs - this.#frozenAtMs;
     this.#isSuspended = false;
     this.#state = "running";
     for (const callback of this.#waiting.splice(0)) {
       this.#timeline.after(0, () => this.deliver(callback));
     }
+  }
+
+  /** Length of the longest freeze that goes on or ended after `sinceMs` of virtual time. */
+  longestFreezeMs(sinceMs: number): number {
+    const isFrozen = this.#state === "frozen";
+    const lengths = this.#freezes
+      .filter(({ toMs }) => toMs >= sinceMs)
+      .map(({ fromMs, toMs }) => toMs - fromMs);
+    return Math.max(0, isFrozen ? this.#timeline.nowMs - this.#frozenAtMs : 0, ...lengths);
   }
 
   /** SIGKILL: nothing of the process runs again. */

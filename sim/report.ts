@@ -1,6 +1,8 @@
 /** What people read of a run: failures with all that is needed to replay them, and the figures. */
 import { replayLine } from "./arguments.ts";
+import { trueCauses } from "./causes.ts";
 import type { SeedResult } from "./run-seed.ts";
+import type { Figures } from "./seed-checks.ts";
 
 /** Exit code of the worst failure; 0 where there is none. */
 export function exitCodeOf(results: readonly SeedResult[]): number {
@@ -21,11 +23,12 @@ export function failureText({ options, swarm, failure }: SeedResult): string {
   ].join("\n");
 }
 
-export function seedLine({ options, swarm, failure, hash, ...figures }: SeedResult): string {
-  const { virtualMs, pushes, acknowledged, evictions, convergenceMs, longestGapMs } = figures;
+export function seedLine(result: SeedResult): string {
+  const { options, swarm, failure, hash, virtualMs, figures } = result;
+  const { pushes, acknowledged, convergenceMs, longestGapMs } = figures;
   return [
     `${failure === undefined ? "ok  " : "FAIL"} ${options.seed} ${options.mode} ${hash.slice(0, 12)}`,
-    `${seconds(virtualMs)} virtual, ${pushes} pushes, ${acknowledged} acknowledged, ${evictions} evictions`,
+    `${seconds(virtualMs)} virtual, ${pushes} pushes, ${acknowledged} acknowledged, evictions: ${evictionsText([result])}`,
     `converged in ${seconds(convergenceMs)}, longest gap ${seconds(longestGapMs)}`,
     swarm,
   ].join("; ");
@@ -35,22 +38,41 @@ function seconds(durationMs: number): string {
   return `${(durationMs / 1_000).toFixed(1)} s`;
 }
 
-/** One line of figures over all seeds. */
+/** The figures over all seeds. */
 export function summary(results: readonly SeedResult[], tookMs: number): string {
-  const sum = (of: (result: SeedResult) => number) =>
-    results.reduce((total, result) => total + of(result), 0);
-  const converged = results
-    .filter(({ failure }) => failure === undefined)
-    .map(({ convergenceMs }) => convergenceMs)
-    .toSorted((left, right) => left - right);
-  const quantile = (ratio: number) =>
-    ((converged[Math.floor(ratio * (converged.length - 1))] ?? 0) / 1_000).toFixed(1);
-  const virtualHours = sum(({ virtualMs }) => virtualMs) / 3_600_000;
-  const failed = results.filter(({ failure }) => failure !== undefined).length;
+  const sum = (of: (figures: Figures) => number) =>
+    results.reduce((total, { figures }) => total + of(figures), 0);
+  const clean = results.filter(({ failure }) => failure === undefined);
+  const virtualHours = results.reduce((ms, { virtualMs }) => ms + virtualMs, 0) / 3_600_000;
+  const isRed = (check: string) => results.filter(({ failure }) => failure?.check === check).length;
+  const lost = sum(({ acknowledged }) => acknowledged) - sum((each) => each.acknowledgedFound);
+  const converged = clean.map(({ figures }) => figures.convergenceMs);
   return [
-    `${results.length} seeds, ${failed} failed, ${(tookMs / 1_000).toFixed(1)} s`,
+    `${results.length} seeds, ${results.length - clean.length} failed, ${(tookMs / 1_000).toFixed(1)} s`,
     `${virtualHours.toFixed(1)} virtual hours, ${(virtualHours / (tookMs / 60_000)).toFixed(1)} per minute`,
-    `${sum(({ pushes }) => pushes)} pushes, ${sum(({ acknowledged }) => acknowledged)} acknowledged writes, ${sum(({ evictions }) => evictions)} evictions`,
-    `convergence after the faults p50 ${quantile(0.5)} s, p99 ${quantile(0.99)} s, longest ${quantile(1)} s`,
+    `${sum(({ pushes }) => pushes)} pushes, ${sum(({ changes }) => changes)} changes of config files`,
+    `${isRed("S1 fence")} regressions in ${sum(({ accepted }) => accepted)} accepted syncs, ${isRed("S4 durable")} lost acknowledgements in ${sum(({ restarts }) => restarts)} restarts of hosts`,
+    `${isRed("S3 acknowledged")} seeds lost an acknowledged write; ${sum(({ acknowledgedFound }) => acknowledgedFound)} writes were looked for and found, ${lost} belong to worlds whose table was lost, or red ones`,
+    `${isRed("S7 pace")} times over the pace in ${Math.round(sum(({ nodeMs }) => nodeMs) / 1_000)} seconds of nodes`,
+    `evictions: ${evictionsText(results)}; ${sum(({ harmless }) => harmless)} short pauses, starvations and steps of clocks`,
+    `killed to all hosts owned: ${quantiles(results.flatMap(({ figures }) => figures.ownedMs))}`,
+    `killed to all hosts current: ${quantiles(results.flatMap(({ figures }) => figures.currentMs))}`,
+    `faults over to converged: ${quantiles(converged)}`,
+    `${sum(({ refusals }) => refusals)} answers rejected or failed a release, ${sum(({ refusalsTold }) => refusalsTold)} rejections reached a node; a good release mended ${results.filter(({ figures }) => figures.isMended).length} seeds`,
   ].join("\n");
+}
+
+function quantiles(durationsMs: readonly number[]): string {
+  const sorted = durationsMs.toSorted((left, right) => left - right);
+  const at = (ratio: number) => seconds(sorted[Math.floor(ratio * (sorted.length - 1))] ?? 0);
+  return `p50 ${at(0.5)}, p99 ${at(0.99)}, longest ${at(1)} of ${sorted.length}`;
+}
+
+function evictionsText(results: readonly SeedResult[]): string {
+  const causes = [...trueCauses, "false" as const].map((cause) => {
+    const count = results.reduce((sum, { figures }) => sum + (figures.evictions[cause] ?? 0), 0);
+    return { cause, count };
+  });
+  const total = causes.reduce((sum, { count }) => sum + count, 0);
+  return `${total} (${causes.map(({ cause, count }) => `${cause} ${count}`).join(", ")})`;
 }

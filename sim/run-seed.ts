@@ -2,20 +2,16 @@
  * One seed from birth to verdict: form a cluster, populate it, let faults and clients loose, heal,
  * require convergence, stop everything, require that nothing is left.
  */
-import { missingIn, type Core } from "./checks/convergence.ts";
-import { DurableCheck } from "./checks/durable-check.ts";
-import { FenceCheck } from "./checks/fence-check.ts";
-import { PaceCheck } from "./checks/pace-check.ts";
-import { PublishedCheck } from "./checks/published-check.ts";
+import { missingIn, refusingHosts, type Core } from "./checks/convergence.ts";
 import { Sampler } from "./checks/sampler.ts";
-import { UnpushedCheck } from "./checks/unpushed-check.ts";
-import { ViewCheck } from "./checks/view-check.ts";
 import { controlsFor, profileFor, type ControlName } from "./controls.ts";
 import { Dice } from "./dice.ts";
 import { Ledger } from "./ledger.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { Failure } from "./observations.ts";
+import { SeedChecks, type Figures } from "./seed-checks.ts";
 import { stackOf } from "./sim-host.ts";
+import { callMs } from "./sim-node.ts";
 import { describeSwarm, swarmOf, type Profile } from "./swarm.ts";
 import { World } from "./world.ts";
 import { Workload } from "./workload.ts";
@@ -39,13 +35,8 @@ export interface SeedResult {
   readonly hash: string;
   readonly virtualMs: number;
   readonly steps: number;
-  readonly pushes: number;
-  readonly acknowledged: number;
-  readonly evictions: number;
-  /** From the end of the faults to convergence. */
-  readonly convergenceMs: number;
-  /** Longest time in which nobody served some partition. */
-  readonly longestGapMs: number;
+  /** What the figures of docs/safety.md are made of. */
+  readonly figures: Figures;
 }
 
 /** Bounds in virtual time; docs/safety.md states them. */
@@ -60,6 +51,8 @@ const bounds = {
   answerMs: 20_000,
   /** Eviction in steps, a backoff, a quiet agent's hello, one push each. */
   convergeMs: 420_000,
+  /** For one release and one rollout. */
+  mendMs: 60_000,
   stopMs: 90_000,
   stepsMax: 5_000_000,
 } as const;
@@ -86,7 +79,7 @@ export async function runSeed(options: SeedOptions): Promise<SeedResult> {
     hash: world.recorder.digest(),
     virtualMs: world.timeline.nowMs,
     steps: world.timeline.stepCount,
-    ...run.figures(),
+    figures: run.figures(),
   };
   world.recorder.isClosed = true;
   return result;
@@ -96,38 +89,30 @@ class SeedRun {
   readonly #world: World;
   readonly #options: SeedOptions;
   readonly #ledger = new Ledger();
-  readonly #pace: PaceCheck;
-  readonly #views: ViewCheck;
+  readonly #checks: SeedChecks;
   readonly #sampler: Sampler;
   readonly #workload: Workload;
   readonly #nemesis: Nemesis;
   #convergenceMs = 0;
+  #acknowledgedFound = 0;
+  #isMended = false;
 
   constructor(world: World, options: SeedOptions) {
-    const { recorder, swarm, timeline, oracle } = world;
     this.#world = world;
     this.#options = options;
-    this.#pace = new PaceCheck(recorder, swarm.pushesPerSecond);
-    this.#views = new ViewCheck(recorder, timeline, swarm.profile);
-    recorder.checks.push(
-      new FenceCheck(recorder),
-      new PublishedCheck(recorder, oracle),
-      new DurableCheck(recorder),
-      new UnpushedCheck(recorder),
-      this.#pace,
-      this.#views,
-    );
+    this.#checks = new SeedChecks(world);
     this.#sampler = new Sampler(world);
     this.#workload = new Workload(world, Dice.of(options.seed, "workload"), this.#ledger);
     this.#nemesis = new Nemesis(world, Dice.of(options.seed, "nemesis"));
   }
 
-  figures() {
+  figures(): Figures {
     return {
-      pushes: this.#pace.pushCount,
+      ...this.#checks.figures(),
       acknowledged: this.#ledger.acknowledgedCount,
-      evictions: this.#views.evictionCount,
+      acknowledgedFound: this.#acknowledgedFound,
       convergenceMs: this.#convergenceMs,
+      isMended: this.#isMended,
       longestGapMs: this.#sampler.longestGapMs,
     };
   }
@@ -143,12 +128,13 @@ class SeedRun {
     await this.#converge("populating", this.#everything(), bounds.populateMs);
     if (this.#isOver()) return;
     this.#sampler.start();
-    if (this.#options.outageHours === undefined) {
+    const { outageHours = swarm.profile === "outage" ? 1 : undefined } = this.#options;
+    if (outageHours === undefined) {
       if (swarm.profile.startsWith("storeLoss")) this.#world.keepDumps();
       this.#nemesis.start();
       this.#workload.start();
       await this.#advance(swarm.faultsMs);
-    } else await this.#outage(this.#options.outageHours);
+    } else await this.#outage(outageHours);
     if (this.#isOver()) return;
     await this.#verdict();
     await this.#stopAll();
@@ -170,8 +156,11 @@ class SeedRun {
     this.#workload.abandon();
     // Pushes that the faults still hold end by their deadline.
     await this.#advance(bounds.pushMs);
+    if (this.#world.swarm.profile === "storeLossBusy") void this.#workload.republish(core.slots);
     await this.#converge("converging", core, bounds.convergeMs);
     this.#convergenceMs = this.#world.timeline.nowMs - startMs;
+    if (this.#isOver()) return;
+    await this.#mend(core);
     if (this.#isOver()) return;
     await this.#checkLedger();
     // Nothing undoes itself afterwards.
@@ -183,6 +172,20 @@ class SeedRun {
   #healAll(): Core {
     this.#nemesis.heal();
     return this.#everything();
+  }
+
+  /** Where hosts refuse what they should hold, a later good release must still go through. */
+  async #mend(core: Core): Promise<void> {
+    const refusing = await refusingHosts(this.#world, core);
+    if (refusing.length === 0) return;
+    this.#isMended = true;
+    this.#world.recorder.note(`a good release for ${refusing.join(" ")}`);
+    let isDone = false;
+    void this.#workload.mend(core.slots).finally(() => {
+      isDone = true;
+    });
+    await this.#until(bounds.mendMs, () => isDone);
+    await this.#converge("mending", core, bounds.convergeMs);
   }
 
   #everything(): Core {
@@ -197,8 +200,11 @@ class SeedRun {
     if (swarm.profile === "storeLossBusy" || isLossy) return;
     // Owners look for lost records at their poll of the heads.
     if (swarm.profile === "storeLoss") await this.#advance(bounds.headPollMs);
-    const lost = this.#ledger.disagreement(await oracle.records(), await oracle.fleet());
+    const { lateHosts } = this.#world;
+    const records = await oracle.records();
+    const lost = this.#ledger.disagreement(records, await oracle.fleet(), lateHosts);
     if (lost !== undefined) recorder.fail("safety", "S3 acknowledged", lost);
+    else this.#acknowledgedFound = this.#ledger.acknowledgedCount;
   }
 
   async #stopAll(): Promise<void> {
@@ -214,7 +220,10 @@ class SeedRun {
     }
     const isGone = () => [...nodes.values()].every(({ processes }) => processes.length === 0);
     await this.#until(bounds.stopMs, isGone);
-    if (isGone()) return;
+    if (isGone()) {
+      await this.#advance(callMs + 1);
+      return;
+    }
     const left = [...nodes.values()].flatMap(({ processes }) => processes.map(({ name }) => name));
     recorder.fail("liveness", "stop", `told to stop, still there: ${left.join(" ")}`, left);
   }

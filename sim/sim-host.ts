@@ -7,11 +7,12 @@
  */
 import { gunzipSync } from "node:zlib";
 import { createAgentCore, type AgentCore } from "../src/agent/agent-core.ts";
-import { helloBackoffMs } from "../src/agent/agent.ts";
+import { helloBackoffMs } from "../src/agent/dial-driver.ts";
 import type { CommandRunner } from "../src/agent/command-runner.ts";
 import { MemoryDisk } from "../src/agent/memory-disk.ts";
 import type { Logger } from "../src/kernel/log.ts";
 import { silentLogger } from "../src/kernel/log.ts";
+import { digestOf } from "../src/protocol/digest.ts";
 import { formatFence, parseFence, type Fence } from "../src/protocol/fence.ts";
 import { syncReplySchema, type Hello } from "../src/protocol/sync.ts";
 import type { ExchangeRequest, ExchangeResult } from "../src/push/transport.ts";
@@ -20,6 +21,7 @@ import type { Recorder } from "./observations.ts";
 import { ProcessClock } from "./process-clock.ts";
 import { failed, type Listener } from "./sim-transport.ts";
 import type { Timeline } from "./timeline.ts";
+import { guardedConfig, verdictOf } from "./flaws.ts";
 import { configPath, watchDisk } from "./watched-disk.ts";
 
 export type HostFault =
@@ -100,12 +102,16 @@ export class SimHost implements Listener {
     this.clock = clock;
     const onChange = (path: string) => {
       const isPushed = this.#handlingCount > 0 || this.core === undefined;
-      recorder.observe({ kind: "host.changed", host: this.id, path, isPushed });
+      const { verdict } = this.#guarded();
+      recorder.observe({ kind: "host.changed", host: this.id, path, isPushed, verdict });
     };
+    const { disk } = this;
     const runner: CommandRunner = {
-      run: async () => {
+      run: async ({ argv: [what, path = ""] }) => {
         if (this.commandMs > 0) await clock.sleep(this.commandMs);
-        return { kind: "exited", code: 0, output: "" };
+        const trouble = what === "check" ? "refused" : "unloadable";
+        const isFine = verdictOf(this.id, disk.text(path)) !== trouble;
+        return { kind: "exited", code: isFine ? 0 : 1, output: isFine ? "" : trouble };
       },
     };
     const core = createAgentCore(
@@ -142,6 +148,7 @@ export class SimHost implements Listener {
       isIdleCrash: this.#isIdleCrash,
       fence: guards.hasFence ? fence : this.#lastWire,
       held,
+      ...this.#guarded(),
     });
     this.#isDiskNew = false;
     void this.#sayHellos(clock);
@@ -149,9 +156,10 @@ export class SimHost implements Listener {
 
   /** Power off. `hasAmnesia`: the disk is gone as well. */
   crash(hasAmnesia = false): void {
+    // Power that is off already takes nothing more away.
+    if (this.clock.state !== "gone") this.#isIdleCrash = this.#handlingCount === 0;
     this.clock.kill();
     this.core = undefined;
-    this.#isIdleCrash = this.#handlingCount === 0;
     this.#handlingCount = 0;
     if (!hasAmnesia) return;
     this.disk = new MemoryDisk();
@@ -162,6 +170,13 @@ export class SimHost implements Listener {
   /** Text of a config's file; undefined where there is none. */
   content(name: string): string | undefined {
     return this.disk.text(configPath(name));
+  }
+
+  /** What stands in the file that has commands, and what they make of it. */
+  #guarded() {
+    const text = this.content(guardedConfig);
+    const content = text === undefined ? "" : digestOf(Buffer.from(text));
+    return { content, verdict: verdictOf(this.id, text) };
   }
 
   receive(request: ExchangeRequest, answer: (result: ExchangeResult) => void): void {
@@ -247,6 +262,11 @@ export class SimHost implements Listener {
       offered,
       held: reply.manifest,
       isAccepted,
+      isRefused: reply.configs.some(
+        ({ name, result }) =>
+          name === guardedConfig && (result === "rejected" || result === "failed"),
+      ),
+      ...this.#guarded(),
     });
   }
 
@@ -294,16 +314,16 @@ export class SimHost implements Listener {
   }
 }
 
-/** `app.conf` has commands, so that its apply takes time; other names have none. */
+/** One config has commands, so that its apply takes time and may fail; other names have none. */
 const listedTargets = new Map([
   [
-    "app.conf",
+    guardedConfig,
     {
-      path: configPath("app.conf"),
+      path: configPath(guardedConfig),
       attributes: { mode: 0o644 },
-      check: ["check"],
+      check: ["check", "{path}"],
       checkTimeoutMs: 10_000,
-      reload: ["reload"],
+      reload: ["reload", "{path}"],
       reloadTimeoutMs: 10_000,
     },
   ],

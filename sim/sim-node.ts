@@ -6,7 +6,8 @@ import { isCoxswainError } from "../src/kernel/errors.ts";
 import { silentLogger, type Logger } from "../src/kernel/log.ts";
 import { createMetrics, type Metrics } from "../src/kernel/metrics.ts";
 import { resolveOptions } from "../src/kernel/options.ts";
-import { createNode, type Node, type NodeSetup } from "../src/node/node.ts";
+import { createNode, type Node } from "../src/node/node.ts";
+import type { NodeSetup } from "../src/node/node-setup.ts";
 import { nodeOptions } from "../src/node/options.ts";
 import type { Meta } from "../src/store/meta.ts";
 import type { Dice } from "./dice.ts";
@@ -32,6 +33,8 @@ export interface NodeProcess {
   };
   readonly stopping: AbortController;
   startedLocalMs: number;
+  /** Virtual time. */
+  readonly startedMs: number;
   /** How `run` ended; undefined while it goes on. */
   ended: string | undefined;
 }
@@ -50,6 +53,8 @@ export interface NodePortsOfWorld {
 }
 
 const restartMs = 1_000;
+/** Longer than any call of a client may take. */
+export const callMs = 10_000;
 
 export const fleetUrlOf = (slot: string): string => `http://${slot}.sim:7401`;
 
@@ -121,16 +126,23 @@ export class SimNode {
       }
     }
     process.ended = how;
-    const left = this.#leftovers(process);
-    if (left !== "") {
-      recorder.fail("safety", "leak", `${process.name} ended (${how}) and left ${left}`, [
-        process.name,
-      ]);
+    // Clients' calls under way have deadlines of their own.
+    if (this.#leftovers(process) !== "") {
+      timeline.after(callMs, () => this.#checkLeftovers(process));
     }
     this.#forget(process, how);
     timeline.after(restartMs, () => {
       if (this.isWanted) this.start();
     });
+  }
+
+  #checkLeftovers(process: NodeProcess): void {
+    const left = this.#leftovers(process);
+    if (left === "") return;
+    const { name, ended } = process;
+    this.#ports.recorder.fail("safety", "leak", `${name} ended (${ended}) and left ${left}`, [
+      name,
+    ]);
   }
 
   /** What a stopped process must not leave behind; each call under way has a timer of its adapter. */
@@ -184,7 +196,9 @@ export class SimNode {
     );
     const stopping = new AbortController();
     const startedLocalMs = clock.monotonicMs();
-    return { name, slot, clock, node, metrics, ports, stopping, startedLocalMs, ended: undefined };
+    const startedMs = world.timeline.nowMs;
+    const started = { startedLocalMs, startedMs, ended: undefined };
+    return { name, slot, clock, node, metrics, ports, stopping, ...started };
   }
 
   #log(name: string): Logger {

@@ -42,8 +42,10 @@ export interface SimStorePorts {
   readonly network: Network;
   readonly trouble: StoreTrouble;
   readonly dice: Dice;
-  /** Called right after a write took effect. */
-  readonly onWritten: (key: Key) => void;
+  /** A call from `slot` that was lost, late or refused. */
+  readonly onTrouble: (slot: string, isCut: boolean) => void;
+  /** Called right after a write took effect; `isLate`: its caller had given it up. */
+  readonly onWritten: (key: Key, isLate: boolean) => void;
 }
 
 const timeoutMs = 2_000;
@@ -96,8 +98,11 @@ export class SimStore implements Store {
   }
 
   #write(call: StoreCall, key: Key, write: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
-    const cause = new Error(`No answer to ${call} in ${timeoutMs} ms`);
-    return this.#call(call, key, write, () => ({ value: { kind: "unknown", cause } }));
+    // Made when needed: to catch a stack for each call is a twentieth of a whole run.
+    return this.#call(call, key, write, () => {
+      const cause = new Error(`No answer to ${call} in ${timeoutMs} ms`);
+      return { value: { kind: "unknown", cause } };
+    });
   }
 
   /** `written` is the key that the call changes; undefined for a read. */
@@ -121,11 +126,15 @@ export class SimStore implements Store {
       };
       const cancelTimeout = this.#clock.after(timeoutMs, () => settle(unanswered()));
       const answerWith = (answer: Answer<T>) => {
-        if (network.isCut("store", this.#slot)) return;
+        if (network.isCut("store", this.#slot)) {
+          this.#ports.onTrouble(this.#slot, true);
+          return;
+        }
         timeline.after(this.#delayMs(), () => this.#clock.deliver(() => settle(answer)));
       };
       const arrive = async () => {
         const refusal = this.#refusal(call);
+        if (trouble.isDown || refusal !== undefined) this.#ports.onTrouble(this.#slot, false);
         if (trouble.isDown) return;
         if (refusal !== undefined) {
           answerWith({ error: refusal });
@@ -135,15 +144,19 @@ export class SimStore implements Store {
         try {
           const value = await effect();
           answer = { value };
-          if (written !== undefined && isWritten(value)) this.#ports.onWritten(written);
+          if (written !== undefined && isWritten(value)) this.#ports.onWritten(written, isSettled);
         } catch (error) {
           // The product's own checks of its arguments, for the caller to see.
           answer = { error };
         }
         const isLost = written !== undefined && dice.chance(trouble.unknownRatio);
+        if (isLost) this.#ports.onTrouble(this.#slot, false);
         answerWith(isLost ? unanswered() : answer);
       };
-      if (network.isCut(this.#slot, "store")) return;
+      if (network.isCut(this.#slot, "store")) {
+        this.#ports.onTrouble(this.#slot, true);
+        return;
+      }
       timeline.after(this.#delayMs(), () => void arrive());
     });
   }
@@ -161,7 +174,9 @@ export class SimStore implements Store {
 
   #delayMs(): number {
     const { dice, trouble } = this.#ports;
-    return dice.chance(trouble.slowRatio) ? dice.between(300, 4_000) : dice.between(2, 8);
+    if (!dice.chance(trouble.slowRatio)) return dice.between(2, 8);
+    this.#ports.onTrouble(this.#slot, false);
+    return dice.between(300, 4_000);
   }
 }
 

@@ -5,6 +5,8 @@
  * A deadline belongs to the node's own clock. It ends the exchange for the node only: a request on
  * its way, or waiting at a paused host, is executed all the same.
  */
+import { gunzipSync } from "node:zlib";
+import type { SyncReply } from "../src/protocol/sync.ts";
 import type { ExchangeRequest, ExchangeResult, Transport } from "../src/push/transport.ts";
 import type { Dice } from "./dice.ts";
 import type { Network } from "./network.ts";
@@ -61,7 +63,9 @@ export class SimTransport implements Transport {
     const host = request.headers["coxswain-host"] ?? "";
     const fence = request.headers["coxswain-fence"] ?? "";
     const localMs = this.#clock.monotonicMs();
-    recorder.observe({ kind: "push.sent", node: this.#process, host, fence, localMs });
+    const node = this.#process;
+    const { manifest, isFull } = offerOf(request);
+    recorder.observe({ kind: "push.sent", node, host, fence, manifest, isFull, localMs });
     this.#pendingCount++;
     return new Promise((resolve) => {
       let isSettled = false;
@@ -71,7 +75,9 @@ export class SimTransport implements Transport {
         isSettled = true;
         this.#pendingCount--;
         for (const cancel of cancels) cancel();
-        recorder.observe({ kind: "push.ended", node: this.#process, host, how: textOf(result) });
+        const how = textOf(result);
+        const said = saidIn(result);
+        recorder.observe({ kind: "push.ended", node, host, manifest, how, ...said });
         resolve(result);
       };
       const failAfter = (delayMs: number, result: ExchangeResult) =>
@@ -125,6 +131,30 @@ export function failed(
   return { kind: "failed", failure, message, sent };
 }
 
+const shortBytesMax = 120;
+
+/** What a request offers, as it is on the wire. */
+function offerOf({ body, headers }: ExchangeRequest): { manifest: string; isFull: boolean } {
+  const bytes = body ?? Buffer.alloc(0);
+  const isGzip = headers["content-encoding"] === "gzip";
+  const text = (isGzip ? gunzipSync(bytes) : bytes).toString("utf8");
+  const { manifest = "" } = JSON.parse(text) as { manifest?: string };
+  return { manifest, isFull: text.length > shortBytesMax };
+}
+
+/** What a node can learn from an answer about a refused content. */
+function saidIn(result: ExchangeResult): { boot: string | undefined; isRejected: boolean } {
+  const nothing = { boot: undefined, isRejected: false };
+  const isReply = result.kind === "reply" && result.status === 200;
+  // Shorter is what a broken host answers (sim-host.ts).
+  if (!isReply || result.body.length < 10) return nothing;
+  const reply = JSON.parse(result.body.toString("utf8")) as SyncReply;
+  const results = new Set(reply.configs.map((config) => config.result));
+  // Contents that the host asks for come first; its verdict follows with the next answer.
+  return { boot: reply.boot, isRejected: results.has("rejected") && !results.has("missing") };
+}
+
 function textOf(result: ExchangeResult): string {
-  return result.kind === "reply" ? String(result.status) : result.failure;
+  if (result.kind === "reply") return String(result.status);
+  return result.kind === "failed" ? result.failure : result.kind;
 }

@@ -5,6 +5,7 @@ import { failureText } from "./report.ts";
 import { pinnedSeeds } from "./pinned.ts";
 import { runMany } from "./run-many.ts";
 import type { Mode, SeedOptions, SeedResult } from "./run-seed.ts";
+import type { Figures } from "./seed-checks.ts";
 
 const workersCount = 2;
 
@@ -46,15 +47,23 @@ test("ten seeds of every kind are clean, and the same when they run again", asyn
   }
 });
 
-test("twenty more seeds are clean, and things did happen in them", async () => {
-  const results = await run(seeds(10, 20));
-  expect(failures(results)).toEqual([]);
-  const sum = (of: (result: SeedResult) => number) =>
-    results.reduce((total, result) => total + of(result), 0);
-  expect(sum(({ pushes }) => pushes)).toBeGreaterThan(1_000);
-  expect(sum(({ acknowledged }) => acknowledged)).toBeGreaterThan(300);
-  expect(sum(({ evictions }) => evictions)).toBeGreaterThan(5);
-});
+const blockSeeds = 38;
+
+test.each([0, 1, 2, 3, 4].map((block) => 10 + block * blockSeeds))(
+  "38 seeds from seed %i on are clean, and things did happen in them",
+  async (from) => {
+    const results = await run(seeds(from, blockSeeds));
+    expect(failures(results)).toEqual([]);
+    const sum = (of: (figures: Figures) => number) =>
+      results.reduce((total, { figures }) => total + of(figures), 0);
+    expect(sum(({ pushes }) => pushes)).toBeGreaterThan(4_000);
+    expect(sum(({ acknowledgedFound }) => acknowledgedFound)).toBeGreaterThan(500);
+    expect(sum(({ evictions }) => evictions.dead ?? 0)).toBeGreaterThan(5);
+    expect(sum(({ refusalsTold }) => refusalsTold)).toBeGreaterThan(10);
+    expect(sum(({ isMended }) => Number(isMended))).toBeGreaterThan(0);
+    expect(sum(({ currentMs }) => currentMs.length)).toBeGreaterThan(0);
+  },
+);
 
 test.each(controlNames)("without %s a check turns red", async (without) => {
   const { within } = limits[without];

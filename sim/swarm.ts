@@ -11,6 +11,7 @@ import { calmStore, type StoreTrouble } from "./sim-store.ts";
 
 export const faultNames = [
   "nodeCrash",
+  "nodeDeath",
   "nodePause",
   "nodeFreeze",
   "nodeSuspend",
@@ -45,7 +46,8 @@ export type FaultName = (typeof faultNames)[number];
  * partition may be without an owner. `storeLoss`: the table is emptied or put back to an earlier state
  * while nodes run and nobody changes anything; hosts keep what they have, nothing is lost.
  * `storeLossBusy`: the same under changes, which may be lost with the table; only on request.
- * `fullDisk`: hosts' disks are full for a while and nothing else happens; only on request.
+ * `takeover`: one node dies at a time and nothing else is wrong; measured. `outage`: the store is away
+ * for an hour, then comes back. `fullDisk`: hosts' disks are full for a while and nothing else happens; only on request.
  */
 export const profiles = [
   "mixed",
@@ -54,6 +56,8 @@ export const profiles = [
   "planned",
   "storeLoss",
   "storeLossBusy",
+  "takeover",
+  "outage",
   "fullDisk",
 ] as const;
 export type Profile = (typeof profiles)[number];
@@ -83,20 +87,34 @@ const faultsOf: Readonly<Record<Exclude<Profile, "mixed">, readonly FaultName[]>
   planned: ["nodeLeave", "nodeDeploy", "wallStep"],
   storeLoss: ["storeWipe", "storeRollback"],
   storeLossBusy: ["storeWipe", "storeRollback"],
+  takeover: ["nodeDeath"],
+  outage: [],
   fullDisk: ["hostFullDisk"],
 };
 
 const profileTurns: readonly Profile[] = [
-  ...Array.from({ length: 6 }, (): Profile => "mixed"),
+  ...Array.from({ length: 5 }, (): Profile => "mixed"),
+  "takeover",
   "storeLoss",
   "pauses",
   "massSilence",
   "planned",
 ];
 
+/** An hour of virtual time costs as much as some ten other seeds. */
+const outageEvery = 200;
+
+function profileOf(seed: number): Profile {
+  if (seed % outageEvery === outageEvery - 3) return "outage";
+  return profileTurns[seed % profileTurns.length] ?? "mixed";
+}
+
+/** Faults that have worlds of their own. */
+const measuredOnly: ReadonlySet<FaultName> = new Set(["storeWipe", "storeRollback", "nodeDeath"]);
+
 export function swarmOf(seed: number, only: Profile | undefined): Swarm {
   const dice = Dice.of(seed, "swarm");
-  const profile = only ?? profileTurns[seed % profileTurns.length] ?? "mixed";
+  const profile = only ?? profileOf(seed);
   const isMixed = profile === "mixed";
   const ratio = (...choices: number[]) => (isMixed ? (dice.pick(choices) ?? 0) : 0);
   const delayMinMs = dice.between(0.2, 5);
@@ -124,7 +142,8 @@ export function swarmOf(seed: number, only: Profile | undefined): Swarm {
       slowRatio: ratio(0, 0, 0.02, 0.1),
     },
     faults: faultRates(dice, profile),
-    operationsPerMinute: profile === "storeLoss" ? 0 : (dice.pick([0, 20, 60, 120]) ?? 0),
+    operationsPerMinute:
+      profile === "storeLoss" || profile === "outage" ? 0 : (dice.pick([0, 20, 60, 120]) ?? 0),
   };
 }
 
@@ -132,7 +151,7 @@ function faultRates(dice: Dice, profile: Profile): Record<FaultName, number> {
   const rates = {} as Record<FaultName, number>;
   for (const name of faultNames) {
     const rate = dice.pick([0, 0, 0, 0.5, 1.5, 4]) ?? 0;
-    if (profile === "mixed") rates[name] = faultsOf.storeLoss.includes(name) ? 0 : rate;
+    if (profile === "mixed") rates[name] = measuredOnly.has(name) ? 0 : rate;
     else rates[name] = faultsOf[profile].includes(name) ? Math.max(rate, 2) : 0;
   }
   return rates;

@@ -6,16 +6,21 @@
  */
 import { isCoxswainError, messageOf, type ErrorCode } from "../src/kernel/errors.ts";
 import type { Operations } from "../src/node/operations.ts";
-import type { Dice } from "./dice.ts";
+import { digestOf } from "../src/protocol/digest.ts";
+import { Dice } from "./dice.ts";
+import { flawLine, guardedConfig, type Flaw } from "./flaws.ts";
 import type { HostEffect, HostState, Ledger, Told } from "./ledger.ts";
 import { stackOf } from "./sim-host.ts";
 import type { NodeProcess } from "./sim-node.ts";
 import type { World } from "./world.ts";
 
-const configs = ["app.conf", "routes.json", "limits.txt"];
+const configs = [guardedConfig, "routes.json", "limits.txt"];
 const selectors = ["", "role=edge", "role=core", "zone=a", "zone in (b,c)"];
 const actor = "sim";
 const lostPollMs = 500;
+/** Releases of the guarded config that some hosts cannot take. */
+const flawRatio = 0.3;
+const mendAttemptsMax = 20;
 
 /** Errors that say for certain that nothing was changed. */
 const refusals: readonly ErrorCode[] = [
@@ -35,20 +40,27 @@ type Outcome<T> =
 export class Workload {
   readonly #world: World;
   readonly #dice: Dice;
+  /** Its own stream, so that flaws leave everything else as it is. */
+  readonly #flawDice: Dice;
   readonly #ledger: Ledger;
   readonly #states = new Map<string, HostState>();
   readonly #busy = new Set<string>();
   readonly #releases: { readonly config: string; readonly digest: string }[] = [];
+  readonly #contents = new Map<string, { readonly config: string; readonly content: Buffer }>();
   readonly #rollouts: string[] = [];
   #hostsCount = 0;
   #releasesCount = 0;
   #openCount = 0;
   #isStopped = false;
   #isAbandoned = false;
+  #areFlawsAllowed = true;
+  /** Nodes that are asked; undefined where any may be. */
+  #slots: ReadonlySet<string> | undefined;
 
   constructor(world: World, dice: Dice, ledger: Ledger) {
     this.#world = world;
     this.#dice = dice;
+    this.#flawDice = Dice.of(world.seed, "flaws");
     this.#ledger = ledger;
   }
 
@@ -59,10 +71,39 @@ export class Workload {
 
   /** Registers the hosts and rolls out one release of each config; repeats what fails. */
   async populate(): Promise<void> {
+    this.#areFlawsAllowed = false;
     for (let index = 0; index < this.#world.swarm.hostsCount; index++) await this.#addHost();
     for (const config of configs) {
       await this.#release(config);
       await this.#rollOut("");
+    }
+    this.#areFlawsAllowed = true;
+  }
+
+  /** Rolls out a release of the guarded config that every host takes, through one of `slots`. */
+  async mend(slots: ReadonlySet<string>): Promise<void> {
+    this.#isAbandoned = false;
+    this.#areFlawsAllowed = false;
+    this.#slots = slots;
+    for (let attempt = 0; attempt < mendAttemptsMax; attempt++) {
+      const isReleased = await this.#release(guardedConfig);
+      if (isReleased && (await this.#rollOut(""))) return;
+      await this.#world.timeline.sleep(lostPollMs);
+    }
+  }
+
+  /** Publishes every content again, as people do after a table was lost: no node keeps contents. */
+  async republish(slots: ReadonlySet<string>): Promise<void> {
+    this.#isAbandoned = false;
+    this.#slots = slots;
+    for (const { config, content } of this.#contents.values()) {
+      for (let attempt = 0; attempt < mendAttemptsMax; attempt++) {
+        const { told } = await this.#ask(`release ${config} again`, (operations) =>
+          operations.putRelease(config, content, actor),
+        );
+        if (told === "acknowledged") break;
+        await this.#world.timeline.sleep(lostPollMs);
+      }
     }
   }
 
@@ -94,9 +135,9 @@ export class Workload {
     if (roll < 0.1) return this.#addHost();
     if (roll < 0.45) return this.#changeSomeHost();
     if (this.#busy.has("rules")) return;
-    if (roll < 0.6) return this.#release(dice.pick(configs) ?? "");
-    if (roll < 0.9) return this.#rollOut(dice.pick(selectors) ?? "");
-    return this.#undo();
+    if (roll < 0.6) await this.#release(dice.pick(configs) ?? "");
+    else if (roll < 0.9) await this.#rollOut(dice.pick(selectors) ?? "");
+    else await this.#undo();
   }
 
   async #addHost(): Promise<void> {
@@ -176,24 +217,36 @@ export class Workload {
     this.#ledger.hostChanged(id, effect, told);
   }
 
-  async #release(config: string): Promise<void> {
-    const content = Buffer.from(
-      `${config} release ${this.#releasesCount++}\n`.repeat(this.#dice.whole(1, 60)),
-    );
+  async #release(config: string): Promise<boolean> {
+    const text = `${config} release ${this.#releasesCount++}\n`.repeat(this.#dice.whole(1, 60));
+    const flaw = this.#flaw(config);
+    const content = Buffer.from(flaw === undefined ? text : flawLine(flaw) + text);
+    if (flaw !== undefined) this.#world.flaws.set(digestOf(content), flaw);
     const outcome = await this.#ask(`release ${config}`, (operations) =>
       operations.putRelease(config, content, actor),
     );
     if (outcome.told === "acknowledged") {
       this.#releases.push({ config, digest: outcome.value.digest });
+      this.#contents.set(outcome.value.digest, { config, content });
     }
+    return outcome.told === "acknowledged";
   }
 
-  async #rollOut(selector: string): Promise<void> {
+  #flaw(config: string): Flaw | undefined {
+    const dice = this.#flawDice;
+    if (!this.#areFlawsAllowed || config !== guardedConfig || !dice.chance(flawRatio)) {
+      return undefined;
+    }
+    const kind = dice.chance(0.5) ? "refused" : "unloadable";
+    return { kind, oneIn: dice.pick([1, 2, 4]) ?? 1 };
+  }
+
+  async #rollOut(selector: string): Promise<boolean> {
     const release = selector === "" ? this.#releases.at(-1) : this.#dice.pick(this.#releases);
-    if (release === undefined) return;
+    if (release === undefined) return false;
     const { config } = release;
     const digest = this.#dice.chance(0.1) && selector !== "" ? null : release.digest;
-    await this.#changeRules(config, `rollout ${config} ${selector}`, (operations) =>
+    return this.#changeRules(config, `rollout ${config} ${selector}`, (operations) =>
       operations.startRollout({ config, digest, selector }, actor),
     );
   }
@@ -211,21 +264,24 @@ export class Workload {
     config: string,
     what: string,
     change: (operations: Operations) => Promise<{ id: string; undoes?: string }>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     this.#busy.add("rules");
     const at = this.#ledger.rolloutAttempted(config);
     const outcome = await this.#ask(what, change);
     this.#busy.delete("rules");
     if (outcome.told === "refused") this.#ledger.rolloutRefused(config, at);
-    if (outcome.told !== "acknowledged") return;
+    if (outcome.told !== "acknowledged") return false;
     const { id, undoes } = outcome.value;
     this.#rollouts.push(`${id} ${config}`);
     if (undoes === undefined) this.#ledger.rolloutAcknowledged(id, config, at);
+    return true;
   }
 
   /** Asks a random node; `unknown` where it gave no answer or one that says so. */
   async #ask<T>(what: string, call: (operations: Operations) => Promise<T>): Promise<Outcome<T>> {
-    const process = this.#dice.pick(this.#world.livingProcesses());
+    const process = this.#dice.pick(
+      this.#world.livingProcesses().filter(({ slot }) => this.#slots?.has(slot) ?? true),
+    );
     if (process === undefined) return { told: "refused" };
     this.#openCount++;
     const ended = new AbortController();

@@ -3,7 +3,7 @@
  *
  * Nothing here decides what happens; nemesis.ts and workload.ts do.
  */
-import type { NodeSetup } from "../src/node/node.ts";
+import type { NodeSetup } from "../src/node/node-setup.ts";
 import type { Hello } from "../src/protocol/sync.ts";
 import { ensureView, readView } from "../src/membership/view-store.ts";
 import { MemoryStore } from "../src/store/memory-store.ts";
@@ -11,6 +11,7 @@ import { initialiseCluster, type Meta } from "../src/store/meta.ts";
 import { keys, type Item, type Key } from "../src/store/store.ts";
 import { createRandom } from "../src/kernel/random.ts";
 import { Dice } from "./dice.ts";
+import type { Flaw } from "./flaws.ts";
 import { Network } from "./network.ts";
 import { Recorder } from "./observations.ts";
 import { Oracle } from "./oracle.ts";
@@ -26,6 +27,7 @@ const helloTimeoutMs = 5_000;
 const lossGapMs = 20_000;
 const dumpEveryMs = 5_000;
 const dumpsMax = 12;
+const troubledCallsKept = 50;
 
 /** What a negative control takes out of the product. */
 export interface Controls {
@@ -48,10 +50,19 @@ export class World {
   localRatio = 0;
   /** Earlier states of the table, oldest first. */
   readonly dumps: { readonly atMs: number; readonly items: readonly Item[] }[] = [];
+  /** When the store last came back. */
+  outageEndedMs = -Infinity;
+  /** When the table was last emptied or put back. */
+  lostAtMs = -Infinity;
+  /** Calls to the store that had trouble lately, by slot, oldest first. */
+  readonly troubledCalls = new Map<string, { readonly atMs: number; readonly isCut: boolean }[]>();
+  /** Hosts whose record was written by a call that its caller had given up (and perhaps repeated). */
+  readonly lateHosts = new Set<string>();
+  /** Releases of the guarded config that some hosts cannot take, by digest. */
+  readonly flaws = new Map<string, Flaw>();
   readonly #controls: Controls;
   readonly #helloDice: Dice;
   #meta: Meta | undefined;
-  #lostAtMs = -Infinity;
 
   constructor(seed: number, swarm: Swarm, controls: Controls) {
     this.seed = seed;
@@ -117,8 +128,8 @@ export class World {
 
   /** The table is what `items` say; false where the last loss is not mended yet. */
   loseTable(items: readonly Item[]): boolean {
-    if (this.timeline.nowMs - this.#lostAtMs < lossGapMs) return false;
-    this.#lostAtMs = this.timeline.nowMs;
+    if (this.timeline.nowMs - this.lostAtMs < lossGapMs) return false;
+    this.lostAtMs = this.timeline.nowMs;
     this.store.restore(items);
     return true;
   }
@@ -141,7 +152,11 @@ export class World {
           network,
           trouble,
           dice: dice("store"),
-          onWritten: (key) => void this.#noteWritten(slot, key),
+          onTrouble: (from, isCut) => this.#noteTrouble(from, isCut),
+          onWritten: (key, isLate) => {
+            if (isLate && key.sk.startsWith("host#")) this.lateHosts.add(key.sk.slice(5));
+            void this.#noteWritten(slot, key);
+          },
         },
         transport: {
           network,
@@ -166,9 +181,24 @@ export class World {
   async #noteWritten(by: string, key: Key): Promise<void> {
     await this.oracle.noteWritten(key);
     this.recorder.observe({ kind: "stored", by, key: `${key.pk}/${key.sk}` });
+    if (key.pk === keys.member("").pk && key.sk !== by) {
+      const item = await this.store.get(key);
+      const { evicting, evictReason } = item?.attributes ?? {};
+      if (evicting !== undefined) {
+        const reason = String(evictReason);
+        this.recorder.observe({ kind: "member.marked", by, slot: key.sk, reason });
+      }
+    }
     if (key.pk !== keys.view.pk || key.sk !== keys.view.sk) return;
     const view = await readView(this.store);
     if (view !== undefined) this.recorder.observe({ kind: "view.stored", by, view });
+  }
+
+  #noteTrouble(slot: string, isCut: boolean): void {
+    const calls = this.troubledCalls.get(slot) ?? [];
+    calls.push({ atMs: this.timeline.nowMs, isCut });
+    if (calls.length > troubledCallsKept) calls.shift();
+    this.troubledCalls.set(slot, calls);
   }
 
   #hostAt(origin: string): Listener | "nothingListens" | "noMachine" {

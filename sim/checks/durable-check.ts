@@ -10,6 +10,8 @@ interface Stated {
 
 export class DurableCheck implements Check {
   readonly name = "S4 durable";
+  /** Restarts on a disk that had acknowledged something. */
+  restartCount = 0;
   readonly #recorder: Recorder;
   readonly #stated = new Map<string, Stated>();
 
@@ -29,6 +31,7 @@ export class DurableCheck implements Check {
       this.#stated.delete(host);
       return;
     }
+    this.restartCount++;
     if (fence === undefined || goesBack(stated.fence, fence)) {
       const found = fence === undefined ? "none" : formatFence(fence);
       const text = `${host} had acknowledged ${formatFence(stated.fence)} and has ${found} after a crash`;

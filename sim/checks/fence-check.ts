@@ -4,6 +4,8 @@ import type { Check, Observation, Recorder } from "../observations.ts";
 
 export class FenceCheck implements Check {
   readonly name = "S1 fence";
+  /** Syncs that were accepted. */
+  acceptedCount = 0;
   readonly #recorder: Recorder;
   readonly #accepted = new Map<string, Fence>();
 
@@ -16,6 +18,7 @@ export class FenceCheck implements Check {
       this.#accepted.delete(observation.host);
     }
     if (observation.kind !== "host.synced" || !observation.isAccepted) return;
+    this.acceptedCount++;
     const { host, wire, node } = observation;
     const before = this.#accepted.get(host);
     if (before !== undefined && goesBack(before, wire)) {

@@ -62,7 +62,10 @@ export class Sampler {
     const { timeline, trouble, recorder, swarm } = this.#world;
     this.#ticks++;
     const isOut = trouble.isDown || trouble.isRefusing;
-    this.#outageSinceMs = isOut ? (this.#outageSinceMs ?? timeline.nowMs) : undefined;
+    const sinceMs = this.#outageSinceMs ?? timeline.nowMs;
+    // Another outage may have begun since the last look: in between the store was heard.
+    const isSame = this.#world.outageEndedMs <= sinceMs;
+    this.#outageSinceMs = isOut ? (isSame ? sinceMs : timeline.nowMs) : undefined;
     const covered = new Set<number>();
     try {
       for (const process of this.#world.livingProcesses()) {

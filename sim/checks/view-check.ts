@@ -18,7 +18,6 @@ export class ViewCheck implements Check {
   #view: View | undefined;
   #isStrict = true;
   #mass: { readonly atMs: number; readonly limit: number; evicted: number } | undefined;
-  evictionCount = 0;
 
   constructor(recorder: Recorder, timeline: Timeline, profile: Profile) {
     this.#recorder = recorder;
@@ -54,7 +53,6 @@ export class ViewCheck implements Check {
   }
 
   #evicted(slots: readonly string[], by: string): void {
-    this.evictionCount += slots.length;
     if (!this.#isStrict) return;
     const names = slots.join(" ");
     if (this.#profile === "pauses" || this.#profile === "planned") {

@@ -74,8 +74,8 @@ it("refused callers are told to come back no faster than they can be served", ()
   for (const atMs of backAtMs.map((ms) => Math.floor(ms / 1_000))) {
     bySecond.set(atMs, (bySecond.get(atMs) ?? 0) + 1);
   }
-  bySecond.delete(1);
-  expect(Math.max(...bySecond.values())).toBeLessThan(150);
+  expect(Math.max(...bySecond.values())).toBeLessThan(160);
+  expect(bySecond.size).toBeGreaterThan(50);
 });
 
 const step = fc.record({

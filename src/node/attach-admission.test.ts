@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { AttachAdmission, retryAfterMaxSeconds } from "./attach-admission.ts";
 import { createRandom } from "../kernel/random.ts";

@@ -32,7 +32,7 @@ export interface HeldLink {
   readonly ageMs: number;
 }
 
-export interface LinksAnswer {
+interface LinksAnswer {
   /** Not in the inventory, or not with the mode `reverse`. */
   readonly unknown: readonly string[];
   /** Not served there, yet or any more. */

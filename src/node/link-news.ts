@@ -52,7 +52,7 @@ export class LinkNews {
   tellSoon(): void {
     if (this.#isTurnDue) return;
     this.#isTurnDue = true;
-    void this.#ports.clock.sleep(0).then(() => {
+    this.#ports.clock.after(0, () => {
       this.#isTurnDue = false;
       this.tell();
     });
@@ -72,7 +72,7 @@ export class LinkNews {
     const { clock, links, slot } = this.#ports;
     const atMs = clock.monotonicMs();
     const news = new Map<string, News>();
-    for (const link of [...links.all()]) {
+    for (const link of links.all()) {
       const owner = this.#ports.ownerOf(link.partition);
       if (owner === undefined) continue;
       const key = keyOf(owner);

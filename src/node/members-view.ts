@@ -2,7 +2,7 @@
  * The members as people see them: the view, what each member reports, and its share; then those that
  * beat and are in no view yet.
  */
-import type { MemberReport } from "../membership/member.ts";
+import type { MemberReport, ViewNumber } from "../membership/member.ts";
 import { isOnProbation } from "../membership/probation.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import type { Placement } from "../ring/placement.ts";
@@ -22,8 +22,20 @@ export interface MemberView {
   readonly placementHash: string | null;
 }
 
+/**
+ * One view and the members of that view, never of two: whoever waits for all to have loaded it compares
+ * its number with theirs. `placement` may still be that of the view before, while this node takes up the new one.
+ */
+export function membersOfView(
+  snapshot: MembershipSnapshot,
+  placement: Placement,
+): { readonly view: ViewNumber; readonly members: MemberView[] } {
+  const { generation, version } = snapshot.view;
+  return { view: { generation, version }, members: memberViews(snapshot, placement) };
+}
+
 /** Ascending by slot. */
-export function memberViews(snapshot: MembershipSnapshot, placement: Placement): MemberView[] {
+function memberViews(snapshot: MembershipSnapshot, placement: Placement): MemberView[] {
   return snapshot.view.members.map((member) => {
     const report = snapshot.members.get(member.slot);
     const isSame = report?.incarnation === member.incarnation;

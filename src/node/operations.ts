@@ -19,7 +19,7 @@ import type { MembershipSnapshot } from "../membership/snapshot.ts";
 import { brief, patient, type Directory, type Patience } from "./directory.ts";
 import type { EventLog } from "./events.ts";
 import { importLines, type ImportReport } from "./import-lines.ts";
-import { memberViews, waitingViews, type MemberView } from "./members-view.ts";
+import { membersOfView, waitingViews, type MemberView } from "./members-view.ts";
 import type { Counts, Hint, HostsQuery, HostView, Problem } from "./peers.ts";
 import type { Slice } from "./slice.ts";
 
@@ -276,24 +276,22 @@ export class Operations {
   }
 
   async status(): Promise<object> {
-    const { slice, meta, slot, version } = this.#ports;
+    const { meta, slot, version } = this.#ports;
     const { counts, problems, missing } = await this.#ports.directory.counts();
+    const { view, members } = this.#members();
     return {
       cluster: { id: meta.clusterId, partitions: meta.partitions, version },
       node: { slot },
       view: {
-        generation: slice.view.generation,
-        version: slice.view.version,
-        members: this.#members().map(
-          ({ incarnation, state, url, partitions, hosts, ...member }) => ({
-            slot: member.slot,
-            incarnation,
-            state,
-            url,
-            partitions,
-            hosts,
-          }),
-        ),
+        ...view,
+        members: members.map(({ slot: name, incarnation, state, url, partitions, hosts }) => ({
+          slot: name,
+          incarnation,
+          state,
+          url,
+          partitions,
+          hosts,
+        })),
       },
       hosts: counts,
       problems,
@@ -302,11 +300,8 @@ export class Operations {
   }
 
   members(): { view: ViewNumber; members: MemberView[] } {
-    const { view } = this.#ports.slice;
-    return {
-      view: { generation: view.generation, version: view.version },
-      members: [...this.#members(), ...waitingViews(this.#ports.snapshot())],
-    };
+    const { view, members } = this.#members();
+    return { view, members: [...members, ...waitingViews(this.#ports.snapshot())] };
   }
 
   /** Throws MEMBER_NOT_FOUND, MEMBER_LAST, STORE_CONTENDED and the store's errors. */
@@ -369,8 +364,8 @@ export class Operations {
     );
   }
 
-  #members(): MemberView[] {
-    return memberViews(this.#ports.snapshot(), this.#ports.slice.placement);
+  #members() {
+    return membersOfView(this.#ports.snapshot(), this.#ports.slice.placement);
   }
 
   #hostChanged(id: HostRecord["id"]): Promise<void> {

@@ -28,6 +28,8 @@ afterEach(async () => {
 
 const asks: { readonly [Name in keyof PeerCalls]: PeerCalls[Name]["ask"] } = {
   knock: { knocks: [{ host: "h1", counter: "7" }] },
+  links: { slot: "b", linked: [], unlinked: [], proof: "" },
+  relay: { host: "h1", headers: {}, body: "", deadlineMs: 1, proof: "" },
   poll: { host: "h1", etag: "", held: "" },
   report: { host: "h1", status: 200, body: "{}" },
   hint: { view: true },

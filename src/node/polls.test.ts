@@ -128,6 +128,8 @@ describe("a poll of an own host", () => {
     const { poll, state } = await setUp(overrides);
     state.isRenderable = isRenderable;
     expect(await poll(own)).toMatchObject({ kind: "busy" });
+    const unchanged = await poll(own, { etag, held: manifest });
+    expect(unchanged.kind).toBe(isRenderable ? "busy" : "unchanged");
   });
 
   it("that may not poll by its record is unknown", async () => {
@@ -165,6 +167,12 @@ describe("a poll of a host that another node serves", () => {
     expect(polls.passedReport(foreign, { status: 200, body })).toMatchObject({ kind: "busy" });
     expect(sent).toEqual(["poll http://b:7401", "report http://b:7401"]);
   });
+});
+
+it("a poll of a host that this node owns and does not serve yet is passed on to nobody", async () => {
+  const { poll, sent } = await setUp({ slot: "b" });
+  expect(await poll(foreign)).toMatchObject({ kind: "busy" });
+  expect(sent).toEqual([]);
 });
 
 describe("more polls than the pace allows", () => {

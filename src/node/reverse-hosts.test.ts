@@ -300,8 +300,7 @@ describe("how a host is reached", () => {
 
   it("closes the connection of a host that its owner does not know", async () => {
     const unknown = Array.from({ length: 50 }, (_, index) => `x${index}`).find(
-      (id) =>
-        pair.clockOf("a").slice.placement.ownerOf(pair.clockOf("a").partitionOf(id)) === "a",
+      (id) => pair.clockOf("a").slice.placement.ownerOf(pair.clockOf("a").partitionOf(id)) === "a",
     );
     const far = pair.attach("b", unknown ?? "");
     await pair.advance(10);
@@ -328,7 +327,9 @@ describe("what a peer must prove", () => {
   it("believes nobody without the cluster's secret", async () => {
     const linked = [{ host: pair.hostOf("a"), number: 1, ageMs: 0 }];
     const forged = provenLinks(Buffer.alloc(32, 2), { slot: "b", linked, unlinked: [] });
-    expect(() => pair.a.answerLinks(forged)).toThrow(expect.objectContaining({ code: "PEER_UNPROVEN" }));
+    expect(() => pair.a.answerLinks(forged)).toThrow(
+      expect.objectContaining({ code: "PEER_UNPROVEN" }),
+    );
     const honest = provenLinks(secret, { slot: "b", linked, unlinked: [] });
     expect(() => pair.a.answerLinks({ ...honest, slot: "c" })).toThrow(/secret/);
     expect(pair.a.answerLinks(honest)).toEqual({ unknown: [], unserved: [] });

@@ -98,7 +98,10 @@ export class ReverseHosts implements HostLinks {
       { attachesPerSecond: options.attachesPerSecond, linksMax: options.links, lagMaxMs },
       clock.monotonicMs(),
     );
-    this.links = new ReverseLinks({ clock, random, onClosed: (link) => this.#ended(link) }, options);
+    this.links = new ReverseLinks(
+      { clock, random, onClosed: (link) => this.#ended(link) },
+      options,
+    );
     this.#news = new LinkNews({
       clock,
       peers,
@@ -218,12 +221,7 @@ export class ReverseHosts implements HostLinks {
 
   // ---
 
-  #verdict(
-    host: string,
-    isDirect: boolean,
-    isProven: () => boolean,
-    atMs: number,
-  ): AttachVerdict {
+  #verdict(host: string, isDirect: boolean, isProven: () => boolean, atMs: number): AttachVerdict {
     const { linkCount } = this.links;
     const lagMs = this.#ports.lagMs?.() ?? 0;
     const situation = { linkCount, lagMs, isDraining: this.#isDraining };

@@ -9,7 +9,12 @@ import { ReverseLinks } from "./reverse-links.ts";
 const pingIntervalMs = 30_000;
 const linkAgeMs = 3_600_000;
 const h1 = parseHostId("h1");
-const request = { path: "/coxswain/v1/sync", headers: {}, body: Buffer.from("{}"), deadlineMs: 5_000 };
+const request = {
+  path: "/coxswain/v1/sync",
+  headers: {},
+  body: Buffer.from("{}"),
+  deadlineMs: 5_000,
+};
 
 let clock: ManualClock;
 let links: ReverseLinks;
@@ -32,7 +37,7 @@ beforeEach(() => {
 afterEach(async () => {
   links.stop();
   await clock.advance(100);
-  expect(clock.timerCount).toBe(0);
+  if (clock.timerCount > 0) throw new Error("a timer is left");
 });
 
 /** The host's end of a connection: notes requests, answers those that `reply` has an answer for. */
@@ -53,7 +58,8 @@ class FakeHost {
   }
 
   answer(status = "204 No Content"): void {
-    if (!this.#duplex.destroyed) this.#duplex.write(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\n\r\n`);
+    if (!this.#duplex.destroyed)
+      this.#duplex.write(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\n\r\n`);
   }
 
   close(): void {
