@@ -1,7 +1,10 @@
 import { defineConfig } from "vitest/config";
+import { ScenariosInOrder } from "./integration/chaos/in-order.ts";
 
 export default defineConfig({
   test: {
+    // Sorts the files of the project `chaos` alone.
+    sequence: { sequencer: ScenariosInOrder },
     projects: [
       {
         extends: true,

@@ -12,4 +12,5 @@ chaosScenario(
     await sleep(5_000);
     await cluster.unfilter("node-2");
   },
+  { evicts: ["node-2"] },
 );

@@ -9,6 +9,8 @@ import { addressOn, type BoxPlan } from "./engine.ts";
 import type { FleetPlan } from "./fleet-plan.ts";
 
 export const nodeNames = ["node-1", "node-2", "node-3"] as const;
+/** Those that every cluster has. */
+export const hostBoxesCount = 4;
 export const storeFolder = "/var/lib/dynamodb";
 export const hostFolders = {
   data: "/var/lib/coxswain/hosts",
@@ -130,6 +132,15 @@ export function hostBox(
       ? {}
       : { memoryFolders: { [hostFolders.data]: { bytes: diskBytes } } }),
   };
+}
+
+/** True where all containers of a cluster run, and no others are there. */
+export function isWhole(states: ReadonlyMap<string, string>): boolean {
+  const hostBoxes = Array.from({ length: hostBoxesCount }, (_, index) => `hosts-${index + 1}`);
+  const expected = ["store", ...nodeNames, ...hostBoxes];
+  return (
+    states.size === expected.length && expected.every((name) => states.get(name) === "running")
+  );
 }
 
 /** Records for the inventory, as the import takes them. */

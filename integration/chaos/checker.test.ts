@@ -35,7 +35,21 @@ function violations(records: readonly ApplyRecord[], more?: Partial<Evidence>) {
 
 describe("the checker of the chaos suite", () => {
   it("finds nothing where every host went forward to the last release", () => {
-    expect(check(evidence(good))).toEqual({ violations: [], hostsCount: 1, appliesCount: 3 });
+    expect(check(evidence(good))).toEqual({
+      violations: [],
+      regressionsCount: 0,
+      lostCount: 0,
+      hostsCount: 1,
+      appliesCount: 3,
+    });
+  });
+
+  it("counts apart what went back and what is lacking", () => {
+    const records = [...good, record("1.1.9", first)];
+    expect(check(evidence(records, { reported: undefined }))).toMatchObject({
+      regressionsCount: 2,
+      lostCount: 1,
+    });
   });
 
   it.each([

@@ -49,24 +49,32 @@ export interface Evidence {
 export interface Verdict {
   /** One sentence each; empty where every promise held. */
   readonly violations: readonly string[];
+  /** Of them, how often a host went back, and how often one lacks what was acknowledged to it or by it. */
+  readonly regressionsCount: number;
+  readonly lostCount: number;
   readonly hostsCount: number;
   readonly appliesCount: number;
 }
 
 export function check(evidence: Evidence): Verdict {
   const logs = [...evidence.logs].toSorted(([left], [right]) => (left < right ? -1 : 1));
-  const violations = [
-    ...logs.flatMap(([host, records]) => [
-      ...fencesGoingBack(host, records),
-      ...unpublished(host, records, evidence.published),
-      ...contentsGoingBack(host, records, evidence.published),
-    ]),
-    ...evidence.reachable
-      .toSorted()
-      .flatMap((host) => [...notConverged(host, evidence), ...misreported(host, evidence)]),
-  ];
-  const appliesCount = logs.reduce((sum, [, records]) => sum + records.length, 0);
-  return { violations, hostsCount: logs.length, appliesCount };
+  const reachable = evidence.reachable.toSorted();
+  const regressions = logs.flatMap(([host, records]) => [
+    ...fencesGoingBack(host, records),
+    ...contentsGoingBack(host, records, evidence.published),
+  ]);
+  const strange = logs.flatMap(([host, records]) => unpublished(host, records, evidence.published));
+  const lost = reachable.flatMap((host) => [
+    ...notConverged(host, evidence),
+    ...misreported(host, evidence),
+  ]);
+  return {
+    violations: [...regressions, ...strange, ...lost],
+    regressionsCount: regressions.length,
+    lostCount: lost.length,
+    hostsCount: logs.length,
+    appliesCount: logs.reduce((sum, [, records]) => sum + records.length, 0),
+  };
 }
 
 /** Reads a log's text; a torn last line (killed in the middle of a write) is left out. */

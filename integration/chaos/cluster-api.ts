@@ -1,9 +1,13 @@
 /** What the suite asks of a node over HTTP; each call names the node that is asked. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { MemberView } from "../../src/node/members-view.ts";
 import type { HostView } from "../../src/node/peers.ts";
 import { callApi, eventually, type ApiReply } from "../test-cluster.ts";
 import { apiUrlOf, hostRecords } from "./boxes.ts";
 import type { FleetPlan } from "./fleet-plan.ts";
+
+const watchPauseMs = 250;
 
 type Method = "GET" | "PUT" | "POST" | "DELETE";
 
@@ -49,7 +53,11 @@ export async function rollOut(
 }
 
 export async function registerHosts(via: string, plans: readonly FleetPlan[]): Promise<void> {
-  await expectStatus(200, via, "POST", "/v1/hosts", plans.flatMap(hostRecords).join("\n"));
+  // One call for each container: the answer comes when all of a call are stored, and a store that has
+  // just started is slow.
+  for (const plan of plans) {
+    await expectStatus(200, via, "POST", "/v1/hosts", hostRecords(plan).join("\n"));
+  }
 }
 
 export async function deleteHost(via: string, host: string): Promise<void> {
@@ -85,4 +93,16 @@ export async function settled(names: readonly string[], withinMs: number): Promi
     const isAll = agreed.length === names.length && found.members.length === names.length;
     return isAll && hashes.size === 1 ? found : undefined;
   });
+}
+
+/** Throws where `slot` is not an active member with partitions at any time within `ms`. */
+export async function staysFor(via: string, slot: string, ms: number): Promise<void> {
+  const endMs = performance.now() + ms;
+  while (performance.now() < endMs) {
+    const { members } = await readMembers(via);
+    const { state, partitions = 0 } = members.find((member) => member.slot === slot) ?? {};
+    const isServing = state === "active" && partitions > 0;
+    assert(isServing, `${slot} is ${state ?? "not in the view"} with ${partitions} partitions`);
+    await sleep(watchPauseMs);
+  }
 }

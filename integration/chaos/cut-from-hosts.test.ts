@@ -1,7 +1,10 @@
 /** Promise: a node that loses its hosts holds up nobody else, and makes up for it afterwards. */
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../test-cluster.ts";
 import { chaosScenario } from "./scenario.ts";
+
+const pauseMs = 250;
 
 chaosScenario("a node that is cut from its hosts holds up no other node's", async (cluster) => {
   const owners = await cluster.owners();
@@ -12,7 +15,9 @@ chaosScenario("a node that is cut from its hosts holds up no other node's", asyn
   const release = await cluster.publish("node-1");
   await eventually("the other nodes' hosts hold the release", 15_000, async () => {
     const held = await cluster.held();
-    return others.every((host) => held.get(host) === release) ? true : undefined;
+    if (others.every((host) => held.get(host) === release)) return true;
+    await sleep(pauseMs);
+    return undefined;
   });
   await cluster.unfilter("node-2");
   await cluster.eventuallyHeld(release);

@@ -56,6 +56,13 @@ export interface BoxPlan {
   readonly files?: readonly { readonly source: string; readonly target: string }[];
 }
 
+export interface Inspection {
+  /** `starting`, `healthy` or `unhealthy`; undefined where the box has no check. */
+  readonly health: string | undefined;
+  /** Size of what its image adds to the oldest layer. */
+  readonly ownBytes: number;
+}
+
 export function addressOn(link: Link, ordinal: number): string {
   return `${links[link]}.${ordinal}`;
 }
@@ -160,6 +167,14 @@ export class Engine {
 
   async remove(name: string): Promise<void> {
     await this.#container(name).remove({ force: true, v: true });
+  }
+
+  async inspect(name: string): Promise<Inspection> {
+    const { State, Image } = await this.#container(name).inspect();
+    const { dockerode } = this.#client.container;
+    const layers = (await dockerode.getImage(Image).history()) as { Size: number }[];
+    const ownBytes = layers.slice(0, -1).reduce((sum, { Size }) => sum + Size, 0);
+    return { health: State.Health?.Status, ownBytes };
   }
 
   /** What the container wrote to its log since `sinceMs` (wall clock), both streams. */

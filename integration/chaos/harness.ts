@@ -14,19 +14,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { digestOf, type Digest } from "../../src/protocol/digest.ts";
 import { eventually } from "../test-cluster.ts";
 import * as boxes from "./boxes.ts";
-import { check } from "./checker.ts";
+import { check, type Verdict } from "./checker.ts";
 import * as api from "./cluster-api.ts";
-import { addressOn, Engine, type Link } from "./engine.ts";
+import { ClusterHistory } from "./cluster-history.ts";
+import { addressOn, Engine, type Inspection, type Link } from "./engine.ts";
+import { Findings, type Wait } from "./findings.ts";
 import type { FleetPlan } from "./fleet-plan.ts";
 import type { Images } from "./images.ts";
 import { Ledger } from "./ledger.ts";
 import { droppedCount, filterScript, unfilterScript, type Filter } from "./packet-filter.ts";
+import type { Takeover } from "./run-record.ts";
 import { startContainers } from "./start-cluster.ts";
 import { emptyTable } from "./store-access.ts";
 import { readFiles, readLogs } from "./testimony.ts";
 
-/** 56 hosts; scenarios add another container where they need one. */
-const hostBoxesCount = 4;
+/** With four containers 56 hosts; scenarios add another where they need one. */
 const hostsPerBox = 14;
 const config = "routes.json";
 /** A node that was evicted three times in ten minutes waits half a minute before it is let in again. */
@@ -38,8 +40,7 @@ const pollMs = 250;
 const graceSeconds = 30;
 
 export class ChaosCluster {
-  /** One line about the last check, for people. */
-  summary = "not checked";
+  findings: Findings;
   readonly #engine: Engine;
   readonly #images: Images;
   readonly #ledger: Ledger;
@@ -50,29 +51,29 @@ export class ChaosCluster {
   readonly #hurtNodes = new Set<string>();
   readonly #filtered = new Set<string>();
   readonly #unplugged = new Set<`${string} ${Link}`>();
-  readonly #startedAtMs = Date.now();
+  readonly #history: ClusterHistory;
 
   private constructor(engine: Engine, images: Images, ledger: Ledger, hash: string) {
     this.#engine = engine;
     this.#images = images;
     this.#ledger = ledger;
     this.#hash = hash;
-    for (let number = 1; number <= hostBoxesCount; number++) {
+    this.#history = new ClusterHistory(engine, Date.now());
+    this.findings = new Findings(this.#history, ledger, undefined);
+    for (let number = 1; number <= boxes.hostBoxesCount; number++) {
       this.#fleets.set(`hosts-${number}`, boxes.fleetPlan(number, hostsPerBox));
     }
   }
 
   /** The cluster that is running, where it is whole; else a new one. */
-  static async open(images: Images, { isFresh }: { isFresh: boolean }): Promise<ChaosCluster> {
-    const engine = await Engine.connect(images.base);
+  static async open(images: Images): Promise<ChaosCluster> {
+    const engine = await Engine.connect(images.tools);
     const hash = createHash("sha256").update(JSON.stringify(images)).digest("hex").slice(0, 16);
-    const hostBoxes = Array.from({ length: hostBoxesCount }, (_, index) => `hosts-${index + 1}`);
-    const expected = ["store", ...boxes.nodeNames, ...hostBoxes];
-    const states = await engine.states(hash);
-    const isWhole =
-      states.size === expected.length && expected.every((name) => states.get(name) === "running");
-    if (isWhole && !isFresh) {
-      return new ChaosCluster(engine, images, await Ledger.resumed(), hash);
+    if (boxes.isWhole(await engine.states(hash))) {
+      const resumed = new ChaosCluster(engine, images, await Ledger.resumed(), hash);
+      const before = await resumed.#check({ isReported: false });
+      resumed.findings = new Findings(resumed.#history, resumed.#ledger, before);
+      return resumed;
     }
     await engine.removeAll();
     const cluster = new ChaosCluster(engine, images, await Ledger.fresh(), hash);
@@ -171,6 +172,7 @@ export class ChaosCluster {
   /** Replaces a node by one of another image under the same slot and address. */
   async replaceNode(name: string, version: "current" | "next"): Promise<void> {
     await this.stop(name);
+    await this.#history.evictions([name]);
     await this.#engine.remove(name);
     const image = version === "next" ? this.#images.nextProduct : this.#images.product;
     await this.#engine.start(boxes.nodeBox(name, image), this.#hash);
@@ -230,9 +232,11 @@ export class ChaosCluster {
     const sinceMs = performance.now();
     let behind: string[] = [];
     await eventually(`${digest} on all hosts of ${names.join(", ")}`, withinMs, async () => {
+      const askedMs = performance.now();
       behind = await this.#behind(digest, names);
       if (behind.length === 0) return true;
-      await sleep(pollMs);
+      // Each look starts a process in every container: never more than half of the time.
+      await sleep(Math.max(pollMs, performance.now() - askedMs));
       return undefined;
     }).catch((error: unknown) => {
       throw new Error(`${behind.length} hosts are behind: ${behind.join(" ")}`, { cause: error });
@@ -242,14 +246,11 @@ export class ChaosCluster {
 
   /** Digest of each host's file; hosts without one are left out. */
   async held(names: readonly string[] = this.hostBoxes): Promise<Map<string, Digest>> {
-    const all = await Promise.all(names.map((name) => readFiles(this.#engine, name)));
     return new Map(
-      all.flatMap((files) =>
-        [...files].flatMap(([host, own]) => {
-          const digest = own.get(config);
-          return digest === undefined ? [] : [[host, digest] as const];
-        }),
-      ),
+      [...(await readFiles(this.#engine, names))].flatMap(([host, own]) => {
+        const digest = own.get(config);
+        return digest === undefined ? [] : [[host, digest] as const];
+      }),
     );
   }
 
@@ -264,14 +265,28 @@ export class ChaosCluster {
     return new Map(views.map(({ id, owner }) => [id, owner]));
   }
 
+  /** Throws where `name` is not an active member with partitions at any time within `ms`. */
+  async staysFor(name: string, ms: number): Promise<void> {
+    await api.staysFor(this.#wellNode(), name, ms);
+  }
+
+  async inspect(name: string): Promise<Inspection> {
+    return this.#engine.inspect(name);
+  }
+
   /** Waits until exactly the nodes `names` are active members, with one view and one placement. */
   async settled(names = this.nodes, withinMs = settleTimeoutMs): Promise<api.Members> {
     return api.settled(names, withinMs);
   }
 
-  /** What a container wrote to its log since this scenario began. */
-  async log(name: string): Promise<string> {
-    return this.#engine.log(name, this.#startedAtMs);
+  /** Hosts that `name` serves. */
+  async hostsOf(name: string): Promise<string[]> {
+    return [...(await this.owners())].flatMap(([host, owner]) => (owner === name ? [host] : []));
+  }
+
+  /** Notes how long `hosts` waited for `release`, from the moment that their node was hurt (wall clock). */
+  async noteTakeover(fault: Takeover["fault"], wait: Wait): Promise<void> {
+    await this.findings.noteTakeover(fault, this.hostBoxes, wait);
   }
 
   /** Undoes whatever is still hurt, and waits until one more release is everywhere. */
@@ -289,29 +304,17 @@ export class ChaosCluster {
     this.#hurtNodes.clear();
     await this.settled();
     await this.eventuallyHeld(await this.publishInTheEnd());
-    await this.#eventuallyReported();
   }
 
   /** Every promise that was broken since the cluster began. Without `isReported` no node is asked. */
   async violations({ isReported }: { isReported: boolean }): Promise<readonly string[]> {
-    const names = this.hostBoxes;
-    const logs = await Promise.all(names.map((name) => readLogs(this.#engine, name)));
-    const files = await Promise.all(names.map((name) => readFiles(this.#engine, name)));
-    const { violations, hostsCount, appliesCount } = check({
-      published: this.#ledger.published,
-      logs: new Map(logs.flatMap((map) => [...map])),
-      files: new Map(files.flatMap((map) => [...map])),
-      reachable: this.hostsIn(),
-      reported: isReported ? await this.#reported() : undefined,
-    });
-    const releases = this.#ledger.published.length;
-    this.summary = `${hostsCount} hosts, ${releases} releases, ${appliesCount} durable states, ${violations.length} violations`;
-    return violations;
+    this.findings.verdict = await this.#check({ isReported });
+    return this.findings.verdict.violations;
   }
 
   /** Takes away the hosts that a scenario has added. */
   async removeAddedHosts(): Promise<void> {
-    for (const box of this.hostBoxes.slice(hostBoxesCount)) {
+    for (const box of this.hostBoxes.slice(boxes.hostBoxesCount)) {
       for (const host of this.hostsIn(box)) await api.deleteHost(this.#wellNode(), host);
       await this.#engine.remove(box);
       this.#fleets.delete(box);
@@ -320,14 +323,7 @@ export class ChaosCluster {
 
   /** The tail of every log, for a failed scenario. */
   async describeTrouble(): Promise<string> {
-    const names = ["store", ...this.nodes, ...this.hostBoxes];
-    const logs = await Promise.all(
-      names.map(async (name) => {
-        const log = await this.log(name).catch((error: unknown) => String(error));
-        return `--- ${name}\n${log.split("\n").slice(-15).join("\n")}`;
-      }),
-    );
-    return logs.join("\n");
+    return this.#history.describe(["store", ...this.nodes, ...this.hostBoxes]);
   }
 
   async remove(): Promise<void> {
@@ -342,16 +338,30 @@ export class ChaosCluster {
     await this.eventuallyHeld(await this.publish());
   }
 
+  async #check({ isReported }: { isReported: boolean }): Promise<Verdict> {
+    return check({
+      published: this.#ledger.published,
+      logs: await readLogs(this.#engine, this.hostBoxes),
+      files: await readFiles(this.#engine, this.hostBoxes),
+      reachable: this.hostsIn(),
+      reported: isReported ? await this.#eventuallyReported() : undefined,
+    });
+  }
+
   async #behind(digest: Digest, names: readonly string[]): Promise<string[]> {
     const held = await this.held(names);
     return names.flatMap((name) => this.hostsIn(name)).filter((host) => held.get(host) !== digest);
   }
 
-  /** Nodes hear of the last applies a moment after the hosts made them durable. */
-  async #eventuallyReported(): Promise<void> {
-    await eventually("every host is reported as applied", convergeTimeoutMs, async () => {
-      const reported = [...(await this.#reported()).values()];
-      return reported.every(({ sync }) => sync === "applied") ? true : undefined;
+  /**
+   * Nodes hear of the last applies a moment after the hosts made them durable; one that has just taken
+   * hosts over says less of them than it will. What they say once all are applied is what is checked.
+   */
+  async #eventuallyReported() {
+    return eventually("every host is reported as applied", convergeTimeoutMs, async () => {
+      const reported = await this.#reported();
+      const isAll = [...reported.values()].every(({ sync }) => sync === "applied");
+      return isAll ? reported : undefined;
     });
   }
 

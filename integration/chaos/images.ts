@@ -2,12 +2,12 @@
  * The images of the suite: the product's own from deploy/Dockerfile, the same under another version,
  * and DynamoDB Local.
  *
- * No registry has to be reached: the context brings the production dependencies along as they are
- * installed here, and the base is what scripts/chaos-engine.sh has built. COXSWAIN_CHAOS_BASE and
- * COXSWAIN_CHAOS_STORE name other images (an ordinary one with Node 24, iptables and Java; an
- * ordinary DynamoDB Local).
+ * No registry has to be reached: scripts/chaos-engine.sh has built the bases, and has fetched npm's
+ * cache for the product's packages. COXSWAIN_CHAOS_BASE, COXSWAIN_CHAOS_TOOLS and COXSWAIN_CHAOS_STORE
+ * name other images: an ordinary one with Node 24 and npm, one with a shell and iptables (and Java,
+ * unless the third is given), and an ordinary DynamoDB Local.
  */
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -16,7 +16,7 @@ import { fetchDynamodbLocal } from "../../scripts/fetch-dynamodb-local.ts";
 
 export interface Images {
   /** Has a shell and iptables; runs the cuts. */
-  readonly base: string;
+  readonly tools: string;
   readonly product: string;
   /** The same program that calls itself a later version. */
   readonly nextProduct: string;
@@ -24,35 +24,37 @@ export interface Images {
 }
 
 const root = join(import.meta.dirname, "..", "..");
-const work = join(root, ".cache", "chaos", "context");
+const cache = join(root, ".cache", "chaos");
+const work = join(cache, "context");
+const ownBuilder = "coxswain-chaos-builder:latest";
 const product = "coxswain-chaos:current";
 const nextProduct = "coxswain-chaos:next";
 const nextVersion = "99.0.0-chaos";
 const ownStore = "coxswain-chaos-store:latest";
 
-/** What no program reads at run time: half of the dependencies' files. */
-const unusedFile = /\.(?:d\.[cm]?ts|map|md)$/;
-
-/** What every other image is made from. */
-export function baseImage(): string {
-  return nonEmpty(process.env["COXSWAIN_CHAOS_BASE"]) ?? "coxswain-chaos-base:latest";
+/** What must be there before any image can be built. */
+export function toolsImage(): string {
+  return nonEmpty(process.env["COXSWAIN_CHAOS_TOOLS"]) ?? "coxswain-chaos-tools:latest";
 }
 
 /** Builds what is missing; a second time takes a few seconds, from the engine's cache. */
 export async function buildImages(): Promise<Images> {
-  const base = baseImage();
+  const tools = toolsImage();
   try {
-    await buildProduct(base);
+    await buildProduct();
     await buildNextProduct();
     const given = nonEmpty(process.env["COXSWAIN_CHAOS_STORE"]);
-    if (given === undefined) await buildStore(base);
-    return { base, product, nextProduct, store: given ?? ownStore };
+    if (given === undefined) await buildStore(tools);
+    return { tools, product, nextProduct, store: given ?? ownStore };
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function buildProduct(base: string): Promise<void> {
+async function buildProduct(): Promise<void> {
+  const given = nonEmpty(process.env["COXSWAIN_CHAOS_BASE"]);
+  const base = given ?? "coxswain-chaos-base:latest";
+  if (given === undefined) await buildBuilder(base);
   const context = join(work, "product");
   const files = ["package.json", "package-lock.json", "LICENSE", "bin", "src"];
   for (const name of [...files, "deploy/Dockerfile", "deploy/healthcheck.js"]) {
@@ -61,29 +63,25 @@ async function buildProduct(base: string): Promise<void> {
       filter: (path) => !path.endsWith(".test.ts"),
     });
   }
-  for (const path of await productionPackages()) {
-    const own = join(root, path).length + 1;
-    await cp(join(root, path), join(context, "deploy", "dependencies", path), {
-      recursive: true,
-      // A package inside another one's folder is listed, and so copied, on its own.
-      filter: (file) => !file.startsWith("node_modules", own) && !unusedFile.test(file),
-    });
-  }
   await GenericContainer.fromDockerfile(context, "deploy/Dockerfile")
-    .withBuildArgs({ BASE: base })
+    .withBuildArgs({ BASE: base, BUILDER: given ?? ownBuilder })
     .build(product, { deleteOnExit: false });
 }
 
-/** Folders of what the lock file lists for production and this platform, parents first. */
-async function productionPackages(): Promise<string[]> {
-  const lock = JSON.parse(await readFile(join(root, "package-lock.json"), "utf8")) as {
-    packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
-  };
-  return Object.entries(lock.packages)
-    .filter(([path, { dev, devOptional }]) => path !== "" && dev !== true && devOptional !== true)
-    .map(([path]) => path)
-    .filter((path) => existsSync(join(root, path)))
-    .toSorted();
+/** The base with npm, and with the product's packages where npm looks first. */
+async function buildBuilder(base: string): Promise<void> {
+  const lock = await readFile(join(root, "package-lock.json"));
+  const key = createHash("sha256").update(lock).digest("hex").slice(0, 16);
+  await cp(join(cache, `npm-${key}`), join(work, "builder"), { recursive: true });
+  await buildFrom("builder", ownBuilder, {
+    Dockerfile: [
+      `FROM ${base}`,
+      "COPY program /usr/local/lib/node_modules/npm",
+      "COPY cache /npm-cache",
+      "RUN ln -s /usr/local/lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm",
+      "ENV npm_config_cache=/npm-cache npm_config_offline=true",
+    ].join("\n"),
+  });
 }
 
 async function buildNextProduct(): Promise<void> {
@@ -99,11 +97,11 @@ async function buildNextProduct(): Promise<void> {
 }
 
 /** Takes the same command as the ordinary image of DynamoDB Local. */
-async function buildStore(base: string): Promise<void> {
+async function buildStore(tools: string): Promise<void> {
   await cp(await fetchDynamodbLocal(), join(work, "store", "dynamodb"), { recursive: true });
   await buildFrom("store", ownStore, {
     Dockerfile: [
-      `FROM ${base}`,
+      `FROM ${tools}`,
       "WORKDIR /home/dynamodblocal",
       "COPY dynamodb .",
       'ENTRYPOINT ["java"]',
@@ -128,3 +126,6 @@ async function buildFrom(
 function nonEmpty(text: string | undefined): string | undefined {
   return text === "" ? undefined : text;
 }
+
+// Ahead of the first scenario, for whoever has something else to do meanwhile.
+if (import.meta.main) await buildImages();

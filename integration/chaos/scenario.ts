@@ -6,13 +6,17 @@
  * is thrown away with it.
  */
 import { describe, expect, inject, it } from "vitest";
+import { messageOf } from "../../src/kernel/errors.ts";
 import { ChaosCluster } from "./harness.ts";
+import { addToRun } from "./run-record.ts";
 
 interface ScenarioOptions {
   /** Longest run, cluster start and check included. Default 4 minutes. */
   readonly timeoutMs?: number;
-  /** Starts a cluster of its own, and leaves none: for what cannot be healed. */
+  /** Leaves no cluster: for what cannot be healed. */
   readonly isDestructive?: boolean;
+  /** Nodes that are to be evicted; the eviction of any other breaks the promise. Default none. */
+  readonly evicts?: readonly string[];
 }
 
 const timeoutDefaultMs = 240_000;
@@ -20,29 +24,31 @@ const timeoutDefaultMs = 240_000;
 export function chaosScenario(
   promise: string,
   act: (cluster: ChaosCluster) => Promise<void>,
-  { timeoutMs = timeoutDefaultMs, isDestructive = false }: ScenarioOptions = {},
+  { timeoutMs = timeoutDefaultMs, isDestructive = false, evicts = [] }: ScenarioOptions = {},
 ): void {
   const images = inject("chaosImages");
   describe.skipIf(images === null)(promise, () => {
     it("holds", { timeout: timeoutMs }, async () => {
       if (images === null) return;
-      const cluster = await ChaosCluster.open(images, { isFresh: isDestructive });
       const startedAtMs = performance.now();
-      let isSound = false;
+      const cluster = await ChaosCluster.open(images);
+      let isPassed = false;
       try {
         await act(cluster);
         if (!isDestructive) await cluster.heal();
         expect(await cluster.violations({ isReported: !isDestructive })).toEqual([]);
+        expect(await cluster.findings.evictionsBeside(evicts, cluster.nodes)).toEqual([]);
         await cluster.removeAddedHosts();
-        isSound = !isDestructive;
+        isPassed = true;
       } catch (error) {
-        console.error(await cluster.describeTrouble());
+        // The reporter says why only when the last scenario is over.
+        console.error(`${messageOf(error)}\n${await cluster.describeTrouble()}`);
         throw error;
       } finally {
-        if (!isSound) await cluster.remove();
+        const seconds = (performance.now() - startedAtMs) / 1_000;
+        await addToRun({ scenario: promise, isPassed, seconds, ...cluster.findings.record() });
+        if (!isPassed || isDestructive) await cluster.remove();
       }
-      const seconds = ((performance.now() - startedAtMs) / 1_000).toFixed(1);
-      console.log(`chaos: ${promise}: ${seconds} s, ${cluster.summary}`);
     });
   });
 }

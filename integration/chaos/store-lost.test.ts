@@ -8,6 +8,8 @@ import { eventually } from "../test-cluster.ts";
 import { chaosScenario } from "./scenario.ts";
 
 const recoveryTimeoutMs = 60_000;
+/** Every host is swept under the new generation: with the rules that its node has now. */
+const sweptMs = 8_000;
 const watchMs = 20_000;
 
 chaosScenario(
@@ -21,6 +23,7 @@ chaosScenario(
       const { view } = await cluster.members();
       return view.generation > before.view.generation ? true : undefined;
     });
+    await sleep(sweptMs);
     assert.deepEqual(await cluster.held(), allWith(first));
     const second = await cluster.publishInTheEnd();
     await cluster.eventuallyHeld(second);

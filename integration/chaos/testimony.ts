@@ -6,8 +6,30 @@ import type { Engine } from "./engine.ts";
 
 const fileMark = "=== ";
 
-/** The whole log of each host in the container. */
-export async function readLogs(engine: Engine, box: string): Promise<Map<string, ApplyRecord[]>> {
+/** The whole log of each host in the containers. */
+export async function readLogs(
+  engine: Engine,
+  boxes: readonly string[],
+): Promise<Map<string, ApplyRecord[]>> {
+  return merged(boxes.map((box) => readBoxLogs(engine, box)));
+}
+
+/** Digests of the config files of each host in the containers, by config. */
+export async function readFiles(
+  engine: Engine,
+  boxes: readonly string[],
+): Promise<Map<string, Map<string, Digest>>> {
+  return merged(boxes.map((box) => readBoxFiles(engine, box)));
+}
+
+/** Hosts differ from container to container. */
+async function merged<Value>(
+  parts: readonly Promise<Map<string, Value>>[],
+): Promise<Map<string, Value>> {
+  return new Map((await Promise.all(parts)).flatMap((part) => [...part]));
+}
+
+async function readBoxLogs(engine: Engine, box: string): Promise<Map<string, ApplyRecord[]>> {
   const text = await engine.shell(
     box,
     `cd ${hostFolders.log} && for file in *.jsonl; do echo "${fileMark}$file"; cat "$file"; done`,
@@ -23,8 +45,7 @@ export async function readLogs(engine: Engine, box: string): Promise<Map<string,
   );
 }
 
-/** Digests of the config files of each host in the container, by config. */
-export async function readFiles(
+async function readBoxFiles(
   engine: Engine,
   box: string,
 ): Promise<Map<string, Map<string, Digest>>> {
