@@ -33,6 +33,10 @@ const benchmarks: Readonly<Record<string, { what: string; file: string }>> = {
     what: "a knock against a TCP connect and a TLS handshake; pushes under a flood of forged ones",
     file: "./knock.ts",
   },
+  reverse: {
+    what: "hosts that open their connections: SIGKILL of a node, one change to all",
+    file: "./reverse.ts",
+  },
   takeover: { what: "SIGKILL of a node to every host current again", file: "./takeover.ts" },
 };
 

@@ -24,6 +24,7 @@ import {
   type Host,
   type Sender,
 } from "./push-senders.ts";
+import { measureReverseMemory, reportReverseMemory } from "./reverse-memory.ts";
 import { startSink } from "./start-sink.ts";
 import { createUndiciTransport } from "./undici-transport.ts";
 
@@ -49,9 +50,21 @@ export async function run(args: string[]): Promise<void> {
       "idle-hosts": { type: "string" },
       /** Measures a node with so many idle hosts, here. */
       "idle-here": { type: "string" },
+      /** Connections that hosts opened, instead of those that a node opened. */
+      reverse: { type: "boolean", default: false },
+      /** Measures so many of them, here. */
+      "reverse-here": { type: "string" },
       "heap-snapshot": { type: "string" },
     },
   });
+  if (values["reverse-here"] !== undefined) {
+    await measureReverseMemory(Number(values["reverse-here"]));
+    return;
+  }
+  if (values.reverse) {
+    await reportReverseMemory(Number(values.hosts), Number(values.rounds));
+    return;
+  }
   if (values["idle-here"] !== undefined) {
     await measureIdleHosts(Number(values["idle-here"]), values["heap-snapshot"]);
     return;

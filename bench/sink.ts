@@ -8,6 +8,7 @@
  */
 import { createServer, type Socket } from "node:net";
 import { gunzipSync } from "node:zlib";
+import { ReverseFleet, type FleetQuestion } from "./reverse-fleet.ts";
 import { SinkWatch, type SinkQuestion } from "./sink-watch.ts";
 
 const headEnd = Buffer.from("\r\n\r\n");
@@ -18,8 +19,14 @@ let lastPacked = Buffer.alloc(0);
 let lastManifest = "";
 
 const watch = new SinkWatch();
-process.on("message", ({ id, ...question }: SinkQuestion & { readonly id: number }) => {
-  void watch.answer(question).then((said) => process.send?.({ id, answer: said }));
+const fleet = new ReverseFleet(answer);
+type Question = (SinkQuestion | FleetQuestion) & { readonly id: number };
+process.on("message", ({ id, ...question }: Question) => {
+  const answered =
+    question.ask === "attach" || question.ask === "links"
+      ? fleet.take(question)
+      : watch.answer(question);
+  void answered.then((said) => process.send?.({ id, answer: said }));
 });
 
 const server = createServer({ noDelay: true }, (socket) => {
@@ -43,6 +50,11 @@ function answer(socket: Socket, bytes: Buffer): Buffer | undefined {
   const head = bytes.toString("latin1", 0, bodyStart);
   const bodyBytes = Number(header(head, "content-length: ") ?? 0);
   if (bytes.length < bodyStart + bodyBytes) return bytes;
+  if (!head.startsWith("POST /coxswain/v1/sync")) {
+    // Pings, and the wish that a host attaches elsewhere.
+    socket.write("HTTP/1.1 204 No Content\r\n\r\n");
+    return undefined;
+  }
   const body = bytes.subarray(bodyStart, bodyStart + bodyBytes);
   const host = header(head, "coxswain-host: ") ?? "";
   const manifest = manifestOf(body, head.includes("content-encoding: gzip"));

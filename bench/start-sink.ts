@@ -2,12 +2,13 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import type { FleetQuestion } from "./reverse-fleet.ts";
 import type { SinkQuestion } from "./sink-watch.ts";
 
 export interface Sink {
   readonly port: number;
   /** The answer to a question, as sink-watch.ts gives it. */
-  readonly ask: <Answer>(question: SinkQuestion) => Promise<Answer>;
+  readonly ask: <Answer>(question: SinkQuestion | FleetQuestion) => Promise<Answer>;
   /** Ends the process; so does the end of this one. */
   readonly stop: () => void;
 }

@@ -70,10 +70,13 @@ export async function startAgentServer(
   const adopted = new AdoptedConnections();
   // Adopted connections have their TLS behind them: they go to a plain server of their own.
   // They are kept until the node is silent, which the opener watches.
-  const adopting = createServer({ ...options, tls: undefined, keepAliveMs: 0 }, (request, response) => {
-    if (adopted.took(request, response)) return;
-    void handler.handle(request, response, "reverse");
-  });
+  const adopting = createServer(
+    { ...options, tls: undefined, keepAliveMs: 0 },
+    (request, response) => {
+      if (adopted.took(request, response)) return;
+      void handler.handle(request, response, "reverse");
+    },
+  );
   const servers = [adopting];
   let url = "";
   if (options.listen !== undefined) {

@@ -79,6 +79,37 @@ describe("a worse mode stops", () => {
   });
 });
 
+it("two proofs between which nobody looked are a gap where they are far apart", () => {
+  const choice = new ModeChoice({ fallbackAfterMs, returnAfterMs: 60 * secondMs }, 0);
+  choice.step([undefined], 180 * secondMs);
+  expect(choice.runningCount).toBe(2);
+  choice.step([200 * secondMs, undefined], 200 * secondMs);
+  // The machine slept.
+  expect(choice.step([900 * secondMs, 900 * secondMs], 900 * secondMs)).toBeUndefined();
+  expect(choice.step([960 * secondMs, 960 * secondMs], 960 * secondMs)).toMatchObject({
+    kind: "returned",
+  });
+});
+
+it("a mode that starts again is as quiet as its new start, however fresh its last proof is", () => {
+  const longProof = [30 * secondMs, 660 * secondMs, 30 * secondMs];
+  const modes = run(
+    (mode, atMs) =>
+      (mode === 0 && atMs >= 5 * minuteMs && atMs <= 8 * minuteMs) ||
+      (mode === 1 && atMs < 7 * minuteMs) ||
+      mode === 2,
+    hourMs,
+    longProof,
+  );
+  // At 7 min the best one is trusted, at 8.5 min it is gone; the second has 11 min from then on.
+  expect(shown(modes)).toEqual([
+    "fellBack 1 30s",
+    "returned 0 420s",
+    "fellBack 1 510s",
+    "fellBack 2 1170s",
+  ]);
+});
+
 it("a proof from before a driver was stopped says nothing about its next start", () => {
   const { changes } = run(
     (mode, atMs) =>

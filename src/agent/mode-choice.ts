@@ -72,8 +72,7 @@ export class ModeChoice {
   }
 
   #note(record: Standing, worked: number | undefined, quietAfterMs: number, atMs: number): void {
-    // What a driver proved before it was stopped and started again says nothing about now.
-    const proof = worked === undefined || worked < record.startedMs ? record.provenMs : worked;
+    const proof = worked ?? record.provenMs;
     const isGap =
       proof !== undefined &&
       record.provenMs !== undefined &&

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { silentLogger } from "../kernel/log.ts";
+import { silentLogger, type Logger } from "../kernel/log.ts";
 import { ManualClock } from "../kernel/manual-clock.ts";
 import type { HostMode } from "../protocol/host-mode.ts";
 import type { ModeDriver } from "./mode-driver.ts";
@@ -37,13 +37,16 @@ function keeping(modes: readonly HostMode[], defectsCount = 0) {
   const clock = new ManualClock();
   const drivers = modes.map((mode) => new FakeDriver(mode, clock));
   for (const driver of drivers) driver.defectsCount = defectsCount;
-  const keeper = new ModeKeeper({ clock, log: silentLogger }, drivers, { quietAfterMs: 180_000 });
+  const errors: unknown[] = [];
+  const log: Logger = { ...silentLogger, error: (...line: unknown[]) => void errors.push(line) };
+  const keeper = new ModeKeeper({ clock, log }, drivers, { quietAfterMs: 180_000 });
   const stopping = new AbortController();
   const ended = keeper.run(stopping.signal);
   const stop = async () => {
     stopping.abort(new Error("the test is over"));
     await ended;
     expect(clock.timerCount).toBe(0);
+    expect(errors).toHaveLength(defectsCount);
   };
   return { clock, drivers, stop };
 }

@@ -50,7 +50,7 @@ class FakeNode {
   sync(): void {
     const { headers, body } = fullSync("1.1.1", { "app.conf": "text" });
     const text = JSON.stringify(body);
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     this.links
       .at(-1)
       ?.write(
@@ -160,6 +160,7 @@ describe("a host that attaches", () => {
     const [held, other] = first.links.length === 1 ? [first, second] : [second, first];
     held.links[0]?.destroy();
     await until("attached elsewhere", () => other.links.length === 1);
+    expect(held.links).toHaveLength(1);
   });
 
   it("goes on to the next node when one is busy, and leaves that one alone", async () => {
@@ -182,12 +183,16 @@ describe("a host that attaches", () => {
     expect(systemClock.monotonicMs() - refusedMs).toBeGreaterThanOrEqual(990);
   });
 
-  it.each(["401 Unauthorized", "404 Not Found", "500 Oops"])("tries again after %s", async (status) => {
-    const node = await FakeNode.start();
-    node.answer = () => (node.asks.length === 1 ? status : "");
-    drive([node.url]);
-    await until("attached", () => node.links.length === 1);
-  });
+  it.each(["401 Unauthorized", "404 Not Found", "500 Oops"])(
+    "tries again after %s",
+    async (status) => {
+      const node = await FakeNode.start();
+      node.answer = () => (node.asks.length === 1 ? status : "");
+      drive([node.url]);
+      await until("attached", () => node.links.length === 1);
+      expect(node.asks).toHaveLength(2);
+    },
+  );
 });
 
 describe("a host that is pointed to its owner", () => {
@@ -219,6 +224,7 @@ describe("a host that is pointed to its owner", () => {
       first.asks.length === 1 ? "307 Temporary Redirect\r\nlocation: ftp://x/" : "";
     drive([first.url], true);
     await until("attached", () => first.links.length === 1);
+    expect(first.asks.map(({ headers }) => headers["coxswain-direct"])).toEqual(["1", undefined]);
   });
 });
 
@@ -232,7 +238,7 @@ describe("an end", () => {
     let wasOpen = false;
     const answer = next.answer;
     next.answer = () => {
-      wasOpen = old.links[0]?.destroyed === false && old.links[0].readableEnded === false;
+      wasOpen = old.links[0]?.destroyed === false && !old.links[0].readableEnded;
       return answer();
     };
     old.say("/coxswain/v1/detach", '{"withinMs":10,"reason":"drain"}');
@@ -270,5 +276,6 @@ describe("an end", () => {
     stopping.abort(new Error("another mode"));
     await running;
     await until("closed", () => node.links[0]?.readableEnded === true);
+    expect(node.asks).toHaveLength(1);
   });
 });

@@ -6,6 +6,7 @@
  * once. A node that wants the host to move keeps the old connection until the new one stands. A node that
  * has said nothing for three of its ping intervals is gone, whatever TCP believes.
  */
+import type { Duplex } from "node:stream";
 import type { Clock } from "../kernel/clock.ts";
 import type { Logger } from "../kernel/log.ts";
 import type { Random } from "../kernel/random.ts";
@@ -39,13 +40,59 @@ const nextNodeMs = 200;
 /** A connection that lived so long was a good one: what follows starts from the beginning. */
 const goodAfterMs = 10_000;
 
+type Attached = Extract<AttachOutcome, { kind: "attached" }>;
 type End = { readonly kind: "lost" } | { readonly kind: "move"; readonly withinMs: number };
 
-/** One connection that stands. */
-interface Standing {
-  readonly adopted: Adopted;
+/** One connection that stands; its socket is closed when the node has been silent for too long. */
+class Standing {
   readonly sinceMs: number;
   readonly ended: Promise<End>;
+  readonly #clock: Clock;
+  readonly #socket: Duplex;
+  readonly #pingMs: number;
+  #heardAtMs: number;
+  #settle: ((end: End) => void) | undefined;
+  #cancel: (() => void) | undefined;
+  #adopted: Adopted | undefined;
+
+  constructor(clock: Clock, { socket, pingMs }: Attached) {
+    this.#clock = clock;
+    this.#socket = socket;
+    this.#pingMs = pingMs;
+    this.sinceMs = clock.monotonicMs();
+    this.#heardAtMs = this.sinceMs;
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    socket.once("close", () => {
+      this.#cancel?.();
+      this.#settle?.({ kind: "lost" });
+    });
+    this.#watch();
+  }
+
+  /** From now on the node's requests are answered. */
+  serve(server: Pick<AgentServer, "adopt">, onHeard: (atMs: number) => void): void {
+    this.#adopted = server.adopt(this.#socket, {
+      onHeard: () => {
+        this.#heardAtMs = this.#clock.monotonicMs();
+        onHeard(this.#heardAtMs);
+      },
+      onDetach: ({ withinMs }) => this.#settle?.({ kind: "move", withinMs }),
+    });
+  }
+
+  release(): void {
+    this.#adopted?.release();
+  }
+
+  #watch(): void {
+    this.#cancel = this.#clock.after(this.#pingMs, () => {
+      const quietMs = this.#clock.monotonicMs() - this.#heardAtMs;
+      if (quietMs < silentPings * this.#pingMs) this.#watch();
+      else this.#socket.destroy();
+    });
+  }
 }
 
 export class ReverseDriver implements ModeDriver {
@@ -78,7 +125,7 @@ export class ReverseDriver implements ModeDriver {
       await this.#pause(backoffMinMs, signal);
       while (!signal.aborted) {
         const next = await this.#attachSomewhere(signal);
-        standing?.adopted.release();
+        standing?.release();
         standing = next;
         const end = await untilEnded(standing, signal);
         if (this.#ports.clock.monotonicMs() - standing.sinceMs >= goodAfterMs) {
@@ -86,13 +133,13 @@ export class ReverseDriver implements ModeDriver {
         }
         if (end.kind === "move") await this.#pause(end.withinMs, signal);
         else {
-          standing.adopted.release();
+          standing.release();
           standing = undefined;
           await this.#backOff(signal);
         }
       }
     } finally {
-      standing?.adopted.release();
+      standing?.release();
     }
   }
 
@@ -134,31 +181,13 @@ export class ReverseDriver implements ModeDriver {
     return attach(node, { boot, isDirect: false }, signal);
   }
 
-  #stand({ socket, pingMs }: Extract<AttachOutcome, { kind: "attached" }>): Standing {
+  #stand(attached: Attached): Standing {
     const { clock, server } = this.#ports;
-    const sinceMs = clock.monotonicMs();
-    let heardAtMs = sinceMs;
-    const ended = Promise.withResolvers<End>();
-    let cancel = () => {};
-    const watch = () => {
-      cancel = clock.after(pingMs, () => {
-        if (clock.monotonicMs() - heardAtMs < silentPings * pingMs) watch();
-        else socket.destroy();
-      });
-    };
-    watch();
-    socket.once("close", () => {
-      cancel();
-      ended.resolve({ kind: "lost" });
+    const standing = new Standing(clock, attached);
+    standing.serve(server, (atMs) => {
+      this.#heardAtMs = atMs;
     });
-    const adopted = server.adopt(socket, {
-      onHeard: () => {
-        heardAtMs = clock.monotonicMs();
-        this.#heardAtMs = heardAtMs;
-      },
-      onDetach: ({ withinMs }) => ended.resolve({ kind: "move", withinMs }),
-    });
-    return { adopted, sinceMs, ended: ended.promise };
+    return standing;
   }
 
   /** The next node that may be asked now; undefined: all want to be left alone. */
@@ -202,12 +231,16 @@ function isFollowed(node: string, location: string): boolean {
 
 function untilEnded({ ended }: Standing, signal: AbortSignal): Promise<End> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason as Error);
+    const onAbort = () => reject(asError(signal.reason));
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
     void ended.then((end) => {
       signal.removeEventListener("abort", onAbort);
-      resolve(end);
+      return resolve(end);
     });
   });
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
 }

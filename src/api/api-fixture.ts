@@ -65,7 +65,11 @@ export async function startTestNode(
   const log = silentLogger;
   let node: Node | undefined = undefined;
   const peers = createHttpPeers(cluster);
-  const options = resolveOptions(nodeOptions, { flags: { ...flags, ...more.flags } }, nodeOptionRules);
+  const options = resolveOptions(
+    nodeOptions,
+    { flags: { ...flags, ...more.flags } },
+    nodeOptionRules,
+  );
   const version = "0.0.0-test";
   const members = () => node?.operations.members().members ?? [];
   const selfCheck = createSelfCheck({
@@ -87,7 +91,13 @@ export async function startTestNode(
   });
   node = createNode(
     {
-      ...{ store, clock: systemClock, random, log, metrics, peers, transport },
+      store,
+      clock: systemClock,
+      random,
+      log,
+      metrics,
+      peers,
+      transport,
       ...(more.hostSecret && { hostSecret: more.hostSecret }),
     },
     { meta, options, apiUrl: "http://127.0.0.1:1", fleetUrl, version },

@@ -75,9 +75,12 @@ describe("an attach", () => {
     expect(running.node.shapes.reverse.linkCount).toBe(0);
   });
 
-  it.each(["dialled", "unknown"])("is refused where the record does not say so: %s", async (host) => {
-    expect(await attach(host)).toEqual({ kind: "refused", status: 404 });
-  });
+  it.each(["dialled", "unknown"])(
+    "is refused where the record does not say so: %s",
+    async (host) => {
+      expect(await attach(host)).toEqual({ kind: "refused", status: 404 });
+    },
+  );
 
   it("leaves requests alone that ask for another upgrade", async () => {
     const answer = await raw(

@@ -12,12 +12,7 @@ import type { Node } from "../node/node.ts";
 import type { AttachVerdict } from "../node/reverse-hosts.ts";
 import { authorizationHeader, isBearerOf } from "../protocol/host-key.ts";
 import { idPattern, limits } from "../protocol/limits.ts";
-import {
-  attachHeaderBytesMax,
-  attachPath,
-  reverseHeaders,
-  reverseProtocol,
-} from "../protocol/reverse.ts";
+import { attachPath, reverseHeaders, reverseProtocol } from "../protocol/reverse.ts";
 import { syncHeaders } from "../protocol/sync.ts";
 
 interface Refusal {
@@ -93,8 +88,8 @@ function refusalBefore(
     const message = `Expected GET ${attachPath} with \`Upgrade: ${reverseProtocol}\``;
     return { status: 404, code: "NOT_FOUND", message };
   }
-  if (headerBytes(request) > attachHeaderBytesMax) {
-    const message = `Expected at most ${attachHeaderBytesMax} bytes of headers`;
+  if (headerBytes(request) > limits.attachHeaderBytesMax) {
+    const message = `Expected at most ${limits.attachHeaderBytesMax} bytes of headers`;
     return { status: 431, code: "REQUEST_TOO_LARGE", message };
   }
   // What comes after the headers would be an answer to a question that nobody has asked.

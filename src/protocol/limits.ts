@@ -45,6 +45,8 @@ export const limits = {
   manifestBytesMax: 128 * 1024,
   /** One knock: a datagram that no network splits. */
   knockBytesMax: 256,
+  /** All headers of an attach together; what a host needs is about 500. */
+  attachHeaderBytesMax: 4 * 1024,
 } as const;
 
 /** Host ids, slots and label values: letters, digits, `.`, `_`, `-`, not at the ends. */

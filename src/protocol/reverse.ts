@@ -21,8 +21,6 @@ export const reverseHeaders = {
   pingMs: "coxswain-ping-ms",
 } as const;
 
-/** Of an attach, all headers together; what a host needs is about 500. */
-export const attachHeaderBytesMax = 4 * 1024;
 /** A node that has been silent for so many ping intervals is gone. */
 export const silentPings = 3;
 

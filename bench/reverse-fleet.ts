@@ -1,0 +1,174 @@
+/**
+ * Hosts of a benchmark that open their connections themselves, as the agent does: a random node first,
+ * full jitter after a loss, a busy node left alone for as long as it says. Runs in the sink's process;
+ * what comes over the connections is answered by the sink.
+ */
+import { connect, type Socket } from "node:net";
+
+export type FleetQuestion =
+  /** Answered when all `ids` are attached. */
+  | {
+      readonly ask: "attach";
+      readonly urls: readonly string[];
+      readonly ids: readonly string[];
+      readonly cluster: string;
+      readonly isDirect?: boolean;
+    }
+  /** How many are attached now, and asks and refusals since the start. */
+  | { readonly ask: "links" };
+
+export interface FleetLinks {
+  readonly attached: number;
+  readonly asks: number;
+  readonly refusals: number;
+}
+
+interface Host {
+  readonly id: string;
+  readonly urls: readonly string[];
+  readonly request: string;
+  readonly busyUntilMs: Map<string, number>;
+  next: number;
+  lossCount: number;
+  socket: Socket | undefined;
+}
+
+type Answer = (socket: Socket, bytes: Buffer) => Buffer | undefined;
+
+const backoffMinMs = 500;
+const backoffMaxMs = 30_000;
+const nextNodeMs = 200;
+const directLine = "coxswain-direct: 1\r\n";
+const headEnd = "\r\n\r\n";
+
+export class ReverseFleet {
+  readonly #answer: Answer;
+  #attached = 0;
+  #asks = 0;
+  #refusals = 0;
+  #waiting: { count: number; resolve: () => void }[] = [];
+
+  constructor(answer: Answer) {
+    this.#answer = answer;
+  }
+
+  async take(question: FleetQuestion): Promise<FleetLinks> {
+    if (question.ask === "attach") {
+      const { urls, ids, cluster, isDirect } = question;
+      const all = this.#attached + ids.length;
+      const done = new Promise<void>((resolve) => {
+        this.#waiting.push({ count: all, resolve });
+      });
+      for (const id of ids) this.#start(id, urls, cluster, isDirect === true);
+      await done;
+    }
+    return { attached: this.#attached, asks: this.#asks, refusals: this.#refusals };
+  }
+
+  #start(id: string, urls: readonly string[], cluster: string, isDirect: boolean): void {
+    const direct = isDirect ? directLine : "";
+    const request =
+      `GET /coxswain/v1/attach HTTP/1.1\r\nhost: node\r\nconnection: Upgrade\r\n` +
+      `upgrade: coxswain-reverse\r\ncoxswain-cluster: ${cluster}\r\ncoxswain-host: ${id}\r\n` +
+      `coxswain-boot: b1\r\n${direct}\r\n`;
+    const next = Math.floor(Math.random() * urls.length);
+    const host = { id, urls, request, busyUntilMs: new Map(), next, lossCount: 0 };
+    this.#ask({ ...host, socket: undefined });
+  }
+
+  /** `pointedBy`: the node that pointed to `redirected`; it takes the host where that one does not. */
+  #ask(host: Host, redirected?: string, pointedBy?: string): void {
+    const url = redirected ?? this.#takeUrl(host);
+    if (url === undefined) {
+      const waitMs = Math.min(...host.busyUntilMs.values()) - performance.now();
+      this.#later(host, Math.max(0, waitMs) + Math.random() * 1_000);
+      return;
+    }
+    this.#asks++;
+    const { hostname, port } = new URL(url);
+    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    let head = "";
+    let isAttached = false;
+    let isSettled = false;
+    let pending: Buffer | undefined;
+    socket.on("error", () => socket.destroy());
+    // Whom the owner does not take goes on as one that cannot be pointed anywhere.
+    socket.on("connect", () => {
+      const { request } = host;
+      socket.write(redirected === undefined ? request : request.replace(directLine, ""));
+    });
+    socket.on("data", (bytes: Buffer) => {
+      if (isAttached) {
+        const whole = pending === undefined ? bytes : Buffer.concat([pending, bytes]);
+        if (whole.includes("POST /coxswain/v1/detach")) this.#move(host, socket);
+        pending = this.#answer(socket, whole);
+        return;
+      }
+      head += bytes.toString("latin1");
+      const end = head.indexOf(headEnd);
+      if (end === -1) return;
+      isSettled = true;
+      if (head.startsWith("HTTP/1.1 101")) {
+        isAttached = true;
+        this.#count(1);
+        host.socket?.destroy();
+        host.socket = socket;
+        const rest = Buffer.from(head.slice(end + headEnd.length), "latin1");
+        if (rest.length > 0) pending = this.#answer(socket, rest);
+        return;
+      }
+      socket.destroy();
+      if (pointedBy === undefined) this.#refused(host, url, head);
+      else this.#ask(host, pointedBy);
+    });
+    socket.on("close", () => {
+      if (isAttached) this.#count(-1);
+      if (host.socket === socket) host.socket = undefined;
+      else if (isAttached) return;
+      if (!isSettled && pointedBy !== undefined) this.#ask(host, pointedBy);
+      else if (isAttached || !isSettled) this.#backOff(host);
+    });
+  }
+
+  #refused(host: Host, url: string, head: string): void {
+    const location = /\r\nlocation: (\S+)/i.exec(head)?.[1];
+    if (head.startsWith("HTTP/1.1 307") && location !== undefined) {
+      this.#ask(host, location, url);
+      return;
+    }
+    this.#refusals++;
+    const seconds = Number(/\r\nretry-after: (\d+)/i.exec(head)?.[1] ?? 1);
+    host.busyUntilMs.set(url, performance.now() + seconds * 1_000);
+    this.#later(host, Math.random() * nextNodeMs);
+  }
+
+  /** The old connection stays until the new one stands. */
+  #move(host: Host, socket: Socket): void {
+    if (host.socket === socket) this.#later(host, Math.random() * 500);
+  }
+
+  #takeUrl(host: Host): string | undefined {
+    for (let step = 0; step < host.urls.length; step++) {
+      const url = host.urls[host.next++ % host.urls.length] ?? "";
+      if ((host.busyUntilMs.get(url) ?? -Infinity) <= performance.now()) return url;
+    }
+    return undefined;
+  }
+
+  #backOff(host: Host): void {
+    const boundMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(host.lossCount++, 6));
+    this.#later(host, Math.random() * boundMs);
+  }
+
+  #later(host: Host, waitMs: number): void {
+    setTimeout(() => this.#ask(host), waitMs);
+  }
+
+  #count(by: number): void {
+    this.#attached += by;
+    for (const { resolve } of this.#waiting.filter(({ count }) => this.#attached >= count)) {
+      resolve();
+    }
+    this.#waiting = this.#waiting.filter(({ count }) => this.#attached < count);
+  }
+}
