@@ -6,9 +6,9 @@ export interface PushCounts {
   readonly total: number;
   readonly sync: Readonly<Record<SyncClass, number>>;
   readonly reachability: Readonly<Record<Reachability, number>>;
-  /** Pushes that ended since the start, except those that this machine could not even send. */
+  /** Pushes that ended since the start and show this node at work (own-progress.ts). */
   readonly finished: number;
-  /** Hosts that are ready for a push or have one under way. */
+  /** Hosts that are ready for a push or have one under way; all of them where nobody answers any more. */
   readonly queued: number;
 }
 
@@ -43,13 +43,14 @@ export class Tally {
     this.#finished += 1;
   }
 
-  counts(queued: number): PushCounts {
+  /** `isStuck`: no host answers, so those that back off wait for this node too. */
+  counts(queued: number, isStuck: boolean): PushCounts {
     return {
       total: this.#total,
       sync: { ...this.#sync },
       reachability: { ...this.#reachability },
       finished: this.#finished,
-      queued,
+      queued: isStuck ? this.#total : queued,
     };
   }
 

@@ -25,6 +25,7 @@ import {
 } from "./fetching.ts";
 import { newStatus, type HostStatus, type Moment } from "./host-status.ts";
 import { Notices } from "./notices.ts";
+import { OwnProgress } from "./own-progress.ts";
 import { outcomePolicies, type PushOutcome } from "./outcome.ts";
 import { Tally, type PushCounts } from "./push-counts.ts";
 import { flightOf, PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
@@ -88,6 +89,7 @@ class SlicePusher implements Pusher {
   readonly #loop: PushLoop;
   readonly #exchange: SyncExchange;
   readonly #tally = new Tally();
+  readonly #progress = new OwnProgress();
   readonly #metrics: PushMetrics;
   readonly #done: PushDone = (entry, flight, pushed) => this.#finish(entry, flight, pushed);
   readonly #notices = new Notices();
@@ -186,7 +188,8 @@ class SlicePusher implements Pusher {
   }
 
   counts(): PushCounts {
-    return this.#tally.counts(this.#loop.queue.readyCount + this.#loop.inFlightCount);
+    const { queue, inFlightCount } = this.#loop;
+    return this.#tally.counts(queue.readyCount + inFlightCount, this.#progress.isStuck);
   }
 
   start(): void {
@@ -299,7 +302,7 @@ class SlicePusher implements Pusher {
     const pushed = judged(entry, flight, raw, atMs, this.#options.fetchOverdueMs);
     this.#metrics.ended(flight.lane, pushed.kind, atMs - flight.startedMs);
     this.#loop.judge(entry.id, flight, pushed, atMs);
-    if (pushed.kind !== "local" || flight.isUnsent) this.#tally.finish();
+    if (flight.isUnsent || this.#progress.ended(entry.id, pushed.kind)) this.#tally.finish();
     if (entry.isRemoved) this.#entries.delete(entry.id);
     else if (entry.incarnation === flight.incarnation) {
       this.#takeOutcome(entry, flight, pushed, moment);
