@@ -32,11 +32,13 @@ const distinctKnocks = 4_096;
 
 process.once("message", (order: CallerOrder) => {
   const isUdp = order.kind === "knock" || order.kind === "forged";
-  void (isUdp ? knock(order) : dial(order)).then((report) => {
-    process.send?.(report);
-    process.disconnect();
-  });
+  void tell(isUdp ? knock(order) : dial(order));
 });
+
+async function tell(report: Promise<CallerReport>): Promise<void> {
+  process.send?.(await report);
+  process.disconnect();
+}
 
 async function knock({
   kind,

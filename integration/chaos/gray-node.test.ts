@@ -12,7 +12,7 @@ chaosScenario(
     await cluster.unplug("node-3", "hosts");
     const release = await cluster.publish("node-1");
     await cluster.eventuallyHeld(release, { withinMs: demotedMs });
-    await cluster.noteTakeover("cut from its hosts", { hosts, release, sinceMs });
+    await cluster.noteTakeover("cut off", { hosts, release, sinceMs });
     await cluster.plug("node-3", "hosts");
   },
   { evicts: ["node-3"], timeoutMs: 300_000 },

@@ -17,6 +17,7 @@ const order = [
   "rolling-restart",
   "two-versions",
   "full-disk",
+  "gray-node",
   "half-the-hosts",
   "image",
   "all-nodes",

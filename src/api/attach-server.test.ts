@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAttachClient, type AttachOutcome } from "../agent/attach-client.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { bearerOf, hostKeyOf } from "../protocol/host-key.ts";
+import { limits } from "../protocol/limits.ts";
 import { cluster, startTestNode, until, type TestNode } from "./api-fixture.ts";
 
 const secret = Buffer.alloc(32, 5);
@@ -58,6 +59,14 @@ function ask(parts: Readonly<Record<string, string>> = {}, path = "/coxswain/v1/
   return `GET ${path} HTTP/1.1\r\n${lines.join("")}\r\n`;
 }
 
+/** An ask without a proof, whose headers have so many bytes with two for each name and value. */
+function filledTo(bytes: number): string {
+  const bare = { authorization: "", "x-filler": "" };
+  const lines = ask(bare).split("\r\n").slice(1, -2);
+  const used = lines.reduce((sum, line) => sum + line.length + 2, 0);
+  return ask({ ...bare, "x-filler": "x".repeat(bytes - used) });
+}
+
 describe("an attach", () => {
   it.each([
     ["another cluster", ask({ "coxswain-cluster": "other" }), 403, "CLUSTER_MISMATCH"],
@@ -65,7 +74,13 @@ describe("an attach", () => {
     ["another host's proof", ask({ "coxswain-host": "h2" }), 401, "HOST_UNPROVEN"],
     ["an id that is none", ask({ "coxswain-host": "../x" }), 400, "REQUEST_INVALID"],
     ["another path", ask({}, "/coxswain/v1/attach/x"), 404, "NOT_FOUND"],
-    ["large headers", ask({ "x-filler": "x".repeat(4_000) }), 431, "REQUEST_TOO_LARGE"],
+    ["large headers", filledTo(limits.attachHeaderBytesMax + 1), 431, "REQUEST_TOO_LARGE"],
+    [
+      "headers just as large as may be",
+      filledTo(limits.attachHeaderBytesMax),
+      401,
+      "HOST_UNPROVEN",
+    ],
     ["bytes behind the headers", `${ask()}HTTP/1.1 200 OK\r\n\r\n`, 400, "REQUEST_INVALID"],
   ])("is refused with %s", async (_what, text, status, code) => {
     const answer = await raw(text);

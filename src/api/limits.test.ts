@@ -163,6 +163,7 @@ describe("a limit is the same at both ends:", () => {
       syncCompressedBytesMax: "agent/agent-server.test.ts",
       syncReplyBytesMax: "push/transport-contract.ts",
       apiBodyBytesMax: "api/http-server.test.ts",
+      attachHeaderBytesMax: "api/attach-server.test.ts",
       knockBytesMax: "protocol/knock.test.ts",
       manifestBytesMax: "objects/object-layout.test.ts",
       pointerBytesMax: "objects/object-layout.test.ts",
