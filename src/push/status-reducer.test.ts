@@ -171,6 +171,20 @@ describe("a refused manifest", () => {
     expect(needsPush(swept, manifest.digest)).toBe(true);
   });
 
+  it("is tried once more when the host holds something else than when it was refused", () => {
+    const held = (letter: string) => ({ manifest: digestOf(letter) });
+    const parked = after(newStatus(), replied("rejected", held("c")));
+    const same = after(parked, replied("differs", held("c")));
+    expect(isParkedFor(same, manifest.digest)).toBe(true);
+    const undone = after(same, replied("differs", held("d")));
+    expect(needsPush(undone, manifest.digest)).toBe(true);
+    const again = after(undone, replied("rejected", held("e")));
+    expect(isParkedFor(again, manifest.digest)).toBe(true);
+    const later = { atMs: 0, wallMs: 1_000_000 };
+    const restored = restoreStatus(checkpointOf(host, parked), manifest, later, 0.5);
+    expect(needsPush(after(restored, replied("differs", held("d"))), manifest.digest)).toBe(true);
+  });
+
   it("is parked after the second failure to apply, not after the first", () => {
     const failed = replied("failed", { manifest: digestOf("0") });
     const once = after(newStatus(), failed);

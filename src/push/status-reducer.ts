@@ -2,10 +2,10 @@
  * What each event makes of a host's status: pure functions from one value to the next.
  *
  * A failure counts only while this node trusts itself; any sign of life starts everything again; a
- * refused manifest is parked until the manifest, the agent or its process changes, one that could not
- * be applied until it has rested as well. Every path out of
- * here either holds what was wanted, waits for a time, is parked, or was asked for contents a
- * bounded number of times, so no host can make its owner push in a circle.
+ * refused manifest is parked until the manifest, the agent, its process or what the host holds
+ * changes, one that could not be applied until it has rested as well. Every path out of here either
+ * holds what was wanted, waits for a time, is parked, or was asked for contents a bounded number of
+ * times, so no host can make its owner push in a circle.
  * Source of the backoff: "Exponential Backoff And Jitter" (full jitter).
  */
 import type { Digest } from "../protocol/digest.ts";
@@ -183,6 +183,9 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
   ) {
     next.parked = undefined;
   }
+  // The refused config was not alone: others of its manifest may have been undone since.
+  const heldBefore = next.held?.manifest;
+  if (heldBefore !== undefined && heldBefore !== reply.manifest) next.parked = undefined;
   const hasRested = moment.atMs - next.parkedSinceMs >= failedRestMs;
   if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
   next.held = heldAfter(next, reply, sent);
