@@ -2,8 +2,10 @@
  * One change to many receivers, beside NATS and etcd in the same run: from the sender's call until every
  * receiver has it and the sender knows. All receivers of a system live in one other process.
  *
- * The three do not do the same work. Coxswain: a fenced request to each host's own address, a reply
- * that is read, believed and kept. NATS: one publish, the server fans out over connections that the
+ * They do not do the same work. Coxswain: a fenced request to each host's own address, a reply
+ * that is read, believed and kept. Reverse: the same over connections that the hosts opened, with a whole
+ * node process before it: from the call that starts a rollout, its commit to the store included, to the
+ * last acknowledgement. NATS: one publish, the server fans out over connections that the
  * receivers opened, each answers; nothing is stored. etcd: a write through the log on disk, watches
  * fan out; receivers do not answer, so that the sender "knows" here because the process of the receivers says so.
  */
@@ -11,6 +13,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { createSocketTransport } from "../src/push/socket-transport.ts";
+import { rollOut, untilHeld } from "./fleet-cluster.ts";
 import { interleave, machine, markdownTable, median, medianRatio, timedMs } from "./measure.ts";
 import {
   etcdPut,
@@ -21,11 +24,14 @@ import {
   startNats,
 } from "./peer-clients.ts";
 import { contentBytes, hostAt, pusherSender, releaseOf } from "./push-senders.ts";
+import { startReverseCluster } from "./reverse-cluster.ts";
 import { startSink } from "./start-sink.ts";
 
+const heldWaitMs = 120_000;
+
 interface Subject {
-  /** Sends once to everybody. */
-  readonly send: (round: number) => Promise<void>;
+  /** Sends once to everybody; ms, where that is not the time of the whole call. */
+  readonly send: (round: number) => Promise<number | void>;
   readonly stop: () => Promise<void>;
 }
 
@@ -50,6 +56,7 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
   const subjects = new Map<string, Subject>();
   try {
     subjects.set("coxswain", await startOwn(count));
+    subjects.set("reverse", await startReverse(count));
     for (const [name, program, start] of [
       ["NATS", programs.nats, startNatsSubject],
       ["etcd", programs.etcd, startEtcdSubject],
@@ -60,21 +67,48 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
     let round = 0;
     const variants = [...subjects].map(([name, { send }]) => ({
       name,
-      run: () => timedMs(() => send(++round)),
+      run: () => timed(() => send(++round)),
     }));
     const times = await interleave(variants, rounds, { warmupRounds: 2 });
     const own = times.get("coxswain") ?? [];
+    const nats = times.get("NATS");
     return [...times].map(([name, ms]) => ({
       receivers: count,
       system: name,
       "ms to all": median(ms).toFixed(0),
       "receivers/s": Math.round((count * 1_000) / median(ms)),
       "time / coxswain's": medianRatio(ms, own).toFixed(2),
+      ...(nats && { "time / NATS's": medianRatio(ms, nats).toFixed(2) }),
       rounds: ms.map((each) => each.toFixed(0)).join(" "),
     }));
   } finally {
     for (const { stop } of subjects.values()) await stop();
   }
+}
+
+async function timed(send: () => Promise<number | void>): Promise<number> {
+  let own: number | void = undefined;
+  const whole = await timedMs(async () => {
+    own = await send();
+  });
+  return own ?? whole;
+}
+
+/** One node with a pace that is no limit, all of whose hosts have opened a connection. */
+async function startReverse(count: number): Promise<Subject> {
+  const flags = ["--links", String(count + 100), "--attaches-per-second", "5000"];
+  const pace = ["--pushes-per-second", "100000", "--sweep-interval", "5m"];
+  const plan = { isDirect: true, flags: [...flags, ...pace] };
+  const fleet = await startReverseCluster(1, count, plan);
+  const { cluster, sink } = fleet;
+  const apiUrl = cluster.nodes[0]?.apiUrl ?? "";
+  return {
+    async send(round) {
+      const { startMs, manifest } = await rollOut(apiUrl, contentOf(round));
+      return (await untilHeld(sink, manifest, count, heldWaitMs)) - startMs;
+    },
+    stop: () => fleet.stop(),
+  };
 }
 
 async function startOwn(count: number): Promise<Subject> {

@@ -12,8 +12,10 @@ import { DirectoryStore } from "../src/objects/directory-store.ts";
 import {
   contentKey,
   decodePointer,
+  decodeStatus,
   encodePointer,
   pointerKey,
+  statusKey,
   type HostPointer,
 } from "../src/objects/object-layout.ts";
 import { bucket, credentials, startS3, type S3Fixture } from "../src/objects/s3-fixture.ts";
@@ -124,6 +126,13 @@ describe("hosts that read from S3", () => {
       alone.every((agent) => heldBy(agent) === digest) ? true : undefined,
     );
     expect(alone.map((agent) => agent.core.lastSyncAtMs("dial"))).toEqual([undefined, undefined]);
+    const left = await eventually("a report lies in the bucket", 10_000, async () => {
+      const found = await objects.get(statusKey(cluster, "both"), { bytesMax: 70_000 });
+      return found.kind === "value"
+        ? decodeStatus(found.bytes, { cluster, host: "both" })
+        : undefined;
+    });
+    expect(left).toMatchObject({ status: 200, manifest: alone[1]?.held().manifest });
   });
 
   it("refuse a pointer that goes back and a content that was cut off", async () => {
@@ -187,6 +196,44 @@ describe("a host that reads a folder", () => {
     } finally {
       await agent.stop();
       await offers.stop();
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe("a host that reaches no node", () => {
+  it("is counted by what it leaves in the folder, whatever damage lies there meanwhile", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "coxswain-object-alone-"));
+    const url = pathToFileURL(join(folder, "objects")).href;
+    const objects = new DirectoryStore(join(folder, "objects"), systemClock);
+    const flags = { "--objects": url, "--object-poll": "1s" };
+    const sweeps = { "--sweep-interval": "2s", "--push-deadline": "1s" };
+    const running = await TestCluster.start({
+      nodes: 1,
+      flags: Object.entries({ ...flags, ...sweeps }).flat(),
+    });
+    const agents: Agent[] = [];
+    try {
+      const api = running.nodes[0]?.apiUrl ?? "";
+      await importHosts(api, [{ id: "alone", mode: "object" }]);
+      const key = statusKey(cluster, "alone");
+      await objects.put(key, Buffer.from('{"cluster":"coxswain","host":"alone"'));
+      const first = await running.rollOut(api, path, "one");
+      const applied = (id: string) =>
+        eventually("the host is counted as applied", 20_000, async () => {
+          const { counts } = await running.rollout(api, id);
+          return counts?.applied === 1 ? true : undefined;
+        });
+      agents.push(await startAlone(join(folder, "agent"), { host: "alone", object: { url } }));
+      await applied(first.id);
+      const seen = await running.host(api, "alone");
+      expect(seen).toMatchObject({ reachability: "ok", via: "object", sync: "applied" });
+      const second = await running.rollOut(api, path, "two");
+      await applied(second.id);
+      expect(agents.map(heldBy)).toEqual([second.digest]);
+    } finally {
+      await Promise.all(agents.map((agent) => agent.stop()));
+      await running.stop();
       await rm(folder, { recursive: true });
     }
   });

@@ -1,6 +1,7 @@
 /**
  * The agent's part in meeting its owner at an object store: it looks at its pointer when the pointer
- * says, and tells its owner what came of it where a node can be reached.
+ * says, and tells its owner what came of it: through a node where one can be reached, else by what it
+ * leaves in the store.
  *
  * Looks are spread by a hash of the host's id, not by chance, so that a fleet that started at once
  * never looks at once. Trouble is answered with full jitter below a doubling bound. Reports go out
@@ -16,6 +17,7 @@ import type { AgentCore } from "./agent-core.ts";
 import type { ModeDriver } from "./mode-driver.ts";
 import { ObjectPoll, type PollOutcome } from "./object-poll.ts";
 import type { Report } from "./report-client.ts";
+import { StatusWriter } from "./status-writer.ts";
 import type { Answer } from "./sync-request.ts";
 
 export interface ObjectPorts {
@@ -57,10 +59,13 @@ export class ObjectDriver implements ModeDriver {
   #isReportDue = true;
   #failures = 0;
   #lastTrouble = "";
+  readonly #statuses: StatusWriter;
 
   constructor(ports: ObjectPorts, options: ObjectOptions) {
     this.#ports = ports;
     this.#options = options;
+    const { clock, log, core } = ports;
+    this.#statuses = new StatusWriter({ clock, log, boot: () => core.held().boot }, options);
     const hash = createHash("sha256").update(options.host).digest();
     this.#phaseRatio = hash.readUInt32BE() / 2 ** 32;
   }
@@ -77,7 +82,7 @@ export class ObjectDriver implements ModeDriver {
     try {
       const poll = new ObjectPoll({ clock, core, reader }, this.#options);
       await clock.sleep(this.#phaseRatio * startSpreadMs, signal);
-      for (;;) await clock.sleep(await this.#turn(poll, signal), signal);
+      for (;;) await clock.sleep(await this.#turn(poll, reader, signal), signal);
     } finally {
       this.#isContent = false;
       reader.close();
@@ -85,15 +90,15 @@ export class ObjectDriver implements ModeDriver {
   }
 
   /** Looks once; returns how long to wait. */
-  async #turn(poll: ObjectPoll, signal: AbortSignal): Promise<number> {
+  async #turn(poll: ObjectPoll, reader: ObjectReader, signal: AbortSignal): Promise<number> {
     const outcome = await this.#look(poll, signal);
     this.#isContent = outcome.kind === "answered" && outcome.answer.status === 200;
     if (outcome.kind === "unusable") return this.#afterTrouble(outcome.message);
     this.#failures = 0;
     this.#noticeAnswer(outcome.answer);
     if (outcome.isNews) this.#isReportDue = true;
-    const needsSync = await this.#report(outcome.answer, signal);
-    const waitMs = this.#untilNextMs(outcome.nextPollMs);
+    const needsSync = await this.#report(outcome, reader, signal);
+    const waitMs = this.#untilNextMs(outcome.pointer.nextPollMs);
     return needsSync ? Math.min(waitMs, needsSyncMs) : waitMs;
   }
 
@@ -133,17 +138,23 @@ export class ObjectDriver implements ModeDriver {
   }
 
   /** True where the node wants the host to look again soon. */
-  async #report({ status, body }: Answer, signal: AbortSignal): Promise<boolean> {
+  async #report(
+    { answer, pointer }: Extract<PollOutcome, { kind: "answered" }>,
+    reader: ObjectReader,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { clock, report } = this.#ports;
-    if (report === undefined) return false;
     const sinceMs = clock.monotonicMs() - (this.#reportedAtMs ?? -Infinity);
     if (!this.#isReportDue && sinceMs < reportEveryMs) return false;
-    const heard = await report({ status, body }, signal);
-    if (heard === undefined) return false;
+    const { status, body } = answer;
+    const heard = await report?.({ status, body }, signal);
+    if (heard === undefined && !(await this.#statuses.write(reader, pointer, answer, signal))) {
+      return false;
+    }
     this.#isReportDue = false;
     this.#reportedAtMs = clock.monotonicMs();
     // Once a report: a node that always wants more does not make the host poll fast.
-    return heard.needsSync;
+    return heard?.needsSync === true;
   }
 
   /** To the host's own moment in each interval, at least half an interval away. */

@@ -31,7 +31,8 @@ export type PollOutcome =
       readonly kind: "answered";
       readonly answer: Answer;
       readonly isNews: boolean;
-      readonly nextPollMs: number;
+      /** What was answered. */
+      readonly pointer: HostPointer;
     }
   /** Nothing was changed. */
   | { readonly kind: "unusable"; readonly message: string };
@@ -96,7 +97,7 @@ export class ObjectPoll {
     const answered = (answer: Answer, isNews: boolean): PollOutcome =>
       answer.status === 503
         ? unusable("other syncs are waiting for this host")
-        : { kind: "answered", answer, isNews, nextPollMs: pointer.nextPollMs };
+        : { kind: "answered", answer, isNews, pointer };
     const isSettled = this.#isSettled(pointer, clock.monotonicMs());
     if (isSettled || isShortEnough(core.held(), pointer)) {
       const answer = await this.#sync(pointer, { manifest: pointer.manifest });

@@ -219,6 +219,7 @@ describe("the node itself", () => {
       slot: "node-1",
       openFilesMax: 1024,
       socketsMax: 4096,
+      linksMax: 10_000,
       apiHost: "127.0.0.1",
       fleetHost: "127.0.0.1",
       peers: [],

@@ -167,6 +167,7 @@ describe("a limit is the same at both ends:", () => {
       knockBytesMax: "protocol/knock.test.ts",
       manifestBytesMax: "objects/object-layout.test.ts",
       pointerBytesMax: "objects/object-layout.test.ts",
+      statusBytesMax: "objects/object-layout.test.ts",
     };
     expect([...Object.keys(ends), ...Object.keys(elsewhere)].toSorted()).toEqual(
       Object.keys(limits).toSorted(),

@@ -143,6 +143,7 @@ export const answerSchemas = {
       sync: hostsQuery.properties["sync"] ?? anyText,
       reachability: hostsQuery.properties["reachability"] ?? anyText,
       lastContact: nullable(anyText),
+      via: nullable(hostMode),
       lastError: nullable(object({ class: anyText, message: anyText, at: anyText })),
       nextAttempt: nullable(anyText),
       state: nullable({ type: "object" }),
@@ -161,6 +162,7 @@ export const answerSchemas = {
       "sync",
       "reachability",
       "lastContact",
+      "via",
       "lastError",
       "nextAttempt",
     ],
@@ -265,6 +267,7 @@ export const answerSchemas = {
     at: anyText,
     openFilesMax: nullable(integer),
     socketsMax: integer,
+    linksMax: integer,
     apiHost: anyText,
     fleetHost: anyText,
     peers: list(

@@ -57,6 +57,7 @@ export const hostViewSchema = z.object({
   sync: z.string(),
   reachability: z.string(),
   lastContact: z.string().nullable(),
+  via: z.string().nullable().optional(),
   lastError: hostError.nullable(),
   nextAttempt: z.string().nullable(),
   state: z.record(z.string(), z.unknown()).nullable().optional(),
@@ -213,6 +214,8 @@ export const selfCheckSchema = z.object({
   at: z.string(),
   openFilesMax: z.number().nullable(),
   socketsMax: z.number(),
+  /** A node of an earlier version does not say. */
+  linksMax: z.number().default(0),
   apiHost: z.string(),
   fleetHost: z.string(),
   peers: z.array(z.object({ slot: z.string(), fleetUrl: z.string(), outcome: z.string() })),

@@ -120,6 +120,11 @@ export function createMetrics(registry: Registry = new Registry()) {
       "Writes to the object store by kind of object and outcome; refused: another node was faster. Bad: failed above 0.",
       ["kind", "outcome"],
     ),
+    statusObjectsTotal: counter(
+      "status_objects_total",
+      "Reads of what hosts left in the object store, by what became of them. Bad: failed above 0, or ignored all the time.",
+      ["outcome"],
+    ),
     pollsTotal: counter(
       "polls_total",
       "Polls of hosts by what became of them. Bad: lag, full, hopeless or late for longer than a minute.",

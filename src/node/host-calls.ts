@@ -116,7 +116,7 @@ export class HostCalls {
       if (status === undefined) continue;
       const fence = slice.fenceOf(record);
       const desired = slice.desiredOf(record);
-      yield { record, partition, fence, desired, status };
+      yield { record, partition, fence, desired, status, via: pusher.via(record.id) };
     }
   }
 }

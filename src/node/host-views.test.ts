@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseHostId } from "../inventory/host.ts";
+import { parseHostId, type HostRecord } from "../inventory/host.ts";
 import { parseSelector } from "../inventory/selector.ts";
 import { manifestDigestOf, type Digest } from "../protocol/digest.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import { newStatus, type HostStatus } from "../push/host-status.ts";
 import { hostView, passes, Tally, type KnownHost } from "./host-views.ts";
@@ -193,6 +194,11 @@ describe("problems", () => {
   });
 });
 
+const viaOf = (modes: HostRecord["modes"], status: Partial<HostStatus>, via?: HostMode) => {
+  const host = hostOf("h1", status);
+  return hostView({ ...host, record: { ...host.record, modes }, via }, "n1", false).via;
+};
+
 describe("what people see", () => {
   test("a host that was never seen has nothing but what it should hold", () => {
     expect(hostView(hostOf("h1"), undefined, true)).toEqual({
@@ -209,10 +215,20 @@ describe("what people see", () => {
       sync: "neverSeen",
       reachability: "unknown",
       lastContact: null,
+      via: null,
       lastError: null,
       nextAttempt: null,
       state: null,
     });
+  });
+
+  test("how it was heard last is what the owner knows, else the only way there is", () => {
+    const heard = { reachability: "ok", lastContactWallMs: 1_000 } as const;
+    expect(viaOf(["dial"], heard)).toBe("dial");
+    expect(viaOf(["reverse"], heard)).toBe("reverse");
+    expect(viaOf(["reverse"], {})).toBeNull();
+    expect(viaOf(["dial", "object"], heard)).toBeNull();
+    expect(viaOf(["dial", "object"], heard, "object")).toBe("object");
   });
 
   test("what it holds is listed by name, with the reason where something is wrong", () => {

@@ -6,6 +6,7 @@
 import type { HostRecord } from "../inventory/host.ts";
 import { matches, type Selector } from "../inventory/selector.ts";
 import { formatFence, type Fence } from "../protocol/fence.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HostStatus } from "../push/host-status.ts";
 import { configClassOf, syncClassOf, type SyncClass } from "../push/sync-class.ts";
@@ -19,6 +20,8 @@ export interface KnownHost {
   readonly fence: Fence;
   readonly desired: Manifest;
   readonly status: HostStatus;
+  /** How it was heard last, where its record gives a choice and this process heard it. */
+  readonly via?: HostMode | undefined;
 }
 
 /** What a list is narrowed to; undefined narrows nothing. */
@@ -64,6 +67,7 @@ export function hostView(
     sync: syncClassOf(status, desired.digest),
     reachability: status.reachability,
     lastContact: isoText(status.lastContactWallMs),
+    via: host.via ?? onlyWay(host),
     lastError:
       lastError === undefined
         ? null
@@ -75,6 +79,12 @@ export function hostView(
     nextAttempt: isoText(status.nextAttemptWallMs),
     ...(isDetailed ? { state: status.state ?? null } : {}),
   };
+}
+
+/** A host with one mode that was heard was heard in it, whoever heard it. */
+function onlyWay({ record: { modes }, status }: KnownHost): HostMode | null {
+  const [mode] = modes;
+  return modes.length !== 1 || status.lastContactWallMs === undefined ? null : (mode ?? null);
 }
 
 function heldConfigs({ held }: HostStatus): HeldView[] {

@@ -62,6 +62,14 @@ class RecordingPusher implements Pusher {
     throw new Error("not asked for in these tests");
   }
 
+  lastWord(): never {
+    throw new Error("not asked for in these tests");
+  }
+
+  via(): undefined {
+    return undefined;
+  }
+
   render(): never {
     throw new Error("not asked for in these tests");
   }

@@ -114,11 +114,18 @@ export class Node {
       random: random.fork("shapes"),
       options,
       mayPush: () => this.#membership.mayPush(),
+      isStoreReachable: () => this.#membership.snapshot().isStoreReachable,
       lagMs: ports.lagMs,
       hostSecret: ports.hostSecret,
     });
     const contents = (digest: Digest) => releases.readContent(digest);
-    this.#offers = createOffers(ports, setup, contents, () => this.#slice);
+    this.#offers = createOffers(
+      ports,
+      setup,
+      contents,
+      () => this.#slice,
+      () => this.#pusher,
+    );
     this.#pusher = createPusher(
       {
         clock,

@@ -52,6 +52,8 @@ const hostView = z.looseObject({
   desired: z.looseObject({ manifest: text }),
   sync: text,
   reachability: text,
+  // A peer of an earlier version does not say.
+  via: text.nullable().default(null),
 });
 
 const counts = z.object({

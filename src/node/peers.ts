@@ -123,6 +123,8 @@ export interface HostView {
   readonly sync: keyof Omit<Counts, "total" | "damaged">;
   readonly reachability: string;
   readonly lastContact: string | null;
+  /** The mode in which it was last reached or heard; null: not known to the node that answers. */
+  readonly via: string | null;
   readonly lastError: {
     readonly class: string;
     readonly message: string;

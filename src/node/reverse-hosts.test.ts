@@ -20,6 +20,7 @@ class Pair {
   readonly nodes = new Map<string, ReverseHosts>();
   readonly calls: string[] = [];
   isCut = false;
+  isStoreAway = false;
   readonly far: Duplex[] = [];
 
   constructor(secrets: Readonly<Record<string, Buffer | undefined>> = { a: secret, b: secret }) {
@@ -34,6 +35,7 @@ class Pair {
         slot,
         hostSecret: secrets[slot],
         lagMs: undefined,
+        isStoreReachable: () => !this.isStoreAway,
         partitionOf: (id: string) => fixture.partitionOf(id),
         slice: () => fixture.slice,
         pusher: () => fixture.pusher,

@@ -43,6 +43,7 @@ export interface ReversePorts {
   readonly slot: string;
   readonly hostSecret: Uint8Array | undefined;
   readonly lagMs: (() => number) | undefined;
+  readonly isStoreReachable: () => boolean;
   readonly partitionOf: (id: HostId) => number;
   readonly slice: () => Slice;
   readonly pusher: () => Pusher;
@@ -77,6 +78,10 @@ const freshMs = 10_000;
 const relayMarginMs = 500;
 /** Hosts told to move while others admit so much of their rate. */
 const drainRatio = 0.8;
+/** A node without the store for so long may have been evicted, and would not know. */
+const aloneAfterMs = 30_000;
+/** While that lasts, each connection is asked to move about this often. */
+const aloneLinkAgeMs = 60_000;
 
 export class ReverseHosts implements HostLinks {
   readonly links: ReverseLinks;
@@ -86,6 +91,8 @@ export class ReverseHosts implements HostLinks {
   readonly #holders = new LinkHolders();
   readonly #news: LinkNews;
   #isDraining = false;
+  /** Since when the store is away, and how many connections were due to move by then. */
+  #alone: { readonly sinceMs: number; lookedMs: number; dueCount: number } | undefined;
   /** The view at the last look through the holders. */
   #pruned: View | undefined;
   #members: { readonly view: View; readonly bySlot: ReadonlyMap<string, ViewMember> } | undefined;
@@ -193,6 +200,7 @@ export class ReverseHosts implements HostLinks {
   /** Tells owners what they do not know, and forgets what is not this node's any more. */
   turn(): void {
     this.#news.tell();
+    this.#moveWhileAlone();
     if (this.#holders.size === 0) return;
     const { slice, partitionOf } = this.#ports;
     const { view } = slice();
@@ -201,6 +209,29 @@ export class ReverseHosts implements HostLinks {
     this.#holders.prune(
       (id, { slot }) => slice().isServed(partitionOf(id)) && this.#member(slot) !== undefined,
     );
+  }
+
+  /**
+   * The owners that others know do not find a host here once this node was evicted, and pings make the host
+   * believe that all is well. It cannot be told apart from an outage of the store for all, so hosts go round.
+   */
+  #moveWhileAlone(): void {
+    const { clock, isStoreReachable } = this.#ports;
+    const atMs = clock.monotonicMs();
+    if (isStoreReachable()) {
+      this.#alone = undefined;
+      return;
+    }
+    this.#alone ??= { sinceMs: atMs, lookedMs: atMs, dueCount: 0 };
+    const alone = this.#alone;
+    const passedMs = atMs - Math.max(alone.lookedMs, alone.sinceMs + aloneAfterMs);
+    alone.lookedMs = atMs;
+    if (passedMs <= 0) return;
+    alone.dueCount += (this.links.linkCount * passedMs) / aloneLinkAgeMs;
+    const due = Math.floor(alone.dueCount);
+    if (due === 0) return;
+    alone.dueCount -= due;
+    this.links.moveSome(due, "alone");
   }
 
   /** Lets nobody in any more and asks those who are here to attach elsewhere. */

@@ -112,9 +112,14 @@ export class ReverseLinks implements LinkHolder {
       const passedMs = clock.monotonicMs() - startMs;
       if (passedMs >= withinMs) return;
       const due = Math.floor(((passedMs + drainTurnMs) / 1_000) * rate) - asked;
-      asked += this.#askSome(due);
+      asked += this.#askSome(due, "drain");
       await clock.sleep(drainTurnMs);
     }
+  }
+
+  /** Asks up to `count` hosts to attach elsewhere, those first that came first. */
+  moveSome(count: number, reason: string): number {
+    return this.#askSome(count, reason);
   }
 
   /** Closes everything. Idempotent. */
@@ -197,13 +202,13 @@ export class ReverseLinks implements LinkHolder {
   }
 
   /** Asks up to `count` hosts that were not asked yet; returns how many. */
-  #askSome(count: number): number {
+  #askSome(count: number, reason: string): number {
     if (count <= 0) return 0;
     let asked = 0;
     for (const link of this.#links.values()) {
       if (asked >= count) break;
       if (link.isMoving) continue;
-      this.#askToMove(link, "drain");
+      this.#askToMove(link, reason);
       asked++;
     }
     return asked;

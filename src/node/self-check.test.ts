@@ -16,7 +16,7 @@ function checkOf(overrides: Partial<SelfCheckPorts> = {}) {
         return fleetUrl.includes("node-3") ? "refused" : "answered";
       },
     },
-    options: { slot: "node-1", sockets: 64, apiHost: "127.0.0.1", fleetHost: "0.0.0.0" },
+    options: { slot: "node-1", sockets: 64, links: 32, apiHost: "127.0.0.1", fleetHost: "0.0.0.0" },
     version: "1.2.3",
     members: () => members,
     openFilesMax: async () => 1024,
@@ -33,6 +33,7 @@ test("a node probes the other members and not itself, and tells its limits and b
     at: "2026-01-02T00:00:00.000Z",
     openFilesMax: 1024,
     socketsMax: 64,
+    linksMax: 32,
     apiHost: "127.0.0.1",
     fleetHost: "0.0.0.0",
     peers: [

@@ -30,6 +30,8 @@ export interface SelfCheck {
   readonly openFilesMax: number | null;
   /** Host connections that this node may hold: its option `sockets`. */
   readonly socketsMax: number;
+  /** Connections that hosts may have opened to it: its option `links`. */
+  readonly linksMax: number;
   /** Addresses that the listeners are bound to. */
   readonly apiHost: string;
   readonly fleetHost: string;
@@ -40,7 +42,7 @@ export interface SelfCheck {
 export interface SelfCheckPorts {
   readonly clock: Pick<Clock, "wallMs">;
   readonly peers: Pick<Peers, "probe">;
-  readonly options: Pick<NodeOptions, "slot" | "sockets" | "apiHost" | "fleetHost">;
+  readonly options: Pick<NodeOptions, "slot" | "sockets" | "links" | "apiHost" | "fleetHost">;
   readonly version: string;
   /** Every member, this node among them or not. */
   readonly members: () => readonly Pick<PeerProbe, "slot" | "fleetUrl">[];
@@ -62,6 +64,7 @@ export function createSelfCheck(ports: SelfCheckPorts): () => Promise<SelfCheck>
       at: new Date(clock.wallMs()).toISOString(),
       openFilesMax: openFilesMax ?? null,
       socketsMax: options.sockets,
+      linksMax: options.links,
       apiHost: options.apiHost,
       fleetHost: options.fleetHost,
       peers,

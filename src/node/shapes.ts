@@ -29,6 +29,7 @@ export interface ShapesPorts {
   readonly pusher: () => Pusher;
   readonly options: NodeOptions;
   readonly mayPush: () => boolean;
+  readonly isStoreReachable: () => boolean;
   readonly lagMs: (() => number) | undefined;
   /** The cluster's secret; undefined: whoever calls is believed. */
   readonly hostSecret: Uint8Array | undefined;

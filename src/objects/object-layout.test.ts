@@ -8,9 +8,11 @@ import {
   decodeContent,
   decodeManifest,
   decodePointer,
+  decodeStatus,
   encodeContent,
   encodeManifest,
   encodePointer,
+  encodeStatus,
   manifestKey,
   nextPollMaxMs,
   pointerKey,
@@ -100,6 +102,26 @@ describe("the layout of an object store", () => {
     const long = { ...pointer, cluster: name, host: name, node: name, fence, view: 1e15 };
     expect(encodePointer(long).length).toBeLessThan(limits.pointerBytesMax);
     expect(decodePointer(encodePointer(long), { cluster: name, host: name })).toEqual(long);
+  });
+
+  it("has room for a report with the largest reply, and says what is wrong with one that is none", () => {
+    const name = "h".repeat(limits.hostIdCharsMax);
+    const big = Number.MAX_SAFE_INTEGER;
+    const fence = { generation: big, fleet: big, host: big };
+    const empty = JSON.stringify({ message: "" }).length;
+    const reply = { message: "m".repeat(limits.syncReplyBytesMax - empty) };
+    const boot = "b".repeat(64);
+    const given = { cluster: name, host: name, boot, fence, manifest: digest };
+    const report = { ...given, serial: 1e14, status: 200, reply };
+    const bytes = encodeStatus(report);
+    expect(bytes.length).toBeLessThan(limits.statusBytesMax);
+    expect(decodeStatus(bytes, { cluster: name, host: name })).toEqual(report);
+    expect(decodeStatus(bytes, { cluster: name, host: "h1" })).toBe("it is of another host");
+    expect(decodeStatus(bytes, { cluster: "c1", host: name })).toBe("it is of another cluster");
+    expect(decodeStatus(bytes.subarray(1), { cluster: name, host: name })).toBe("it is damaged");
+    const text = Buffer.from(bytes).toString();
+    const wrongFence = Buffer.from(text.replace(`${big}.${big}`, "1"));
+    expect(decodeStatus(wrongFence, { cluster: name, host: name })).toBe("its fence is damaged");
   });
 
   it("gives back any content, and none that was changed in one byte or cut", () => {

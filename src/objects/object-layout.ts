@@ -1,14 +1,16 @@
 /**
  * Where what lies in an object store, and what it looks like (docs/protocol.md, Object mode).
  *
- * `<cluster>/v1/` holds immutable `contents/<hex>` and `manifests/<hex>`, named by their digests, and one
- * small mutable pointer `hosts/<id>` for each host. Whoever reads checks everything against the
- * digests, so that a damaged, truncated or foreign object is found out and changes nothing.
+ * `<cluster>/v1/` holds immutable `contents/<hex>` and `manifests/<hex>`, named by their digests, and for
+ * each host one small mutable pointer `hosts/<id>`, and `status/<id>` where the host leaves its reports.
+ * Whoever reads checks digests, names and fences, so that a damaged, truncated or foreign object is
+ * found out and changes nothing.
  */
 import { constants, gunzipSync, gzipSync } from "node:zlib";
 import { z } from "zod";
 import { digestOf, manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { formatFence, parseFence, type Fence } from "../protocol/fence.ts";
+import { isStateShallow } from "../protocol/host-state.ts";
 import { digestPattern, limits } from "../protocol/limits.ts";
 import { syncRequestSchema, type OfferedConfig } from "../protocol/sync.ts";
 
@@ -36,6 +38,7 @@ export const manifestKey = (cluster: string, digest: Digest) =>
   `${folderOf(cluster)}/manifests/${hexOf(digest)}`;
 export const contentKey = (cluster: string, digest: Digest) =>
   `${folderOf(cluster)}/contents/${hexOf(digest)}`;
+export const statusKey = (cluster: string, host: string) => `${folderOf(cluster)}/status/${host}`;
 /** Written in vain, to find out whether the store honours conditions. */
 export const conditionCheckKey = (cluster: string) => `${folderOf(cluster)}/condition-check`;
 
@@ -76,6 +79,58 @@ export function decodePointer(
     manifest: manifest as Digest,
     nextPollMs: Math.min(Math.max(nextPollMs, nextPollMinMs), nextPollMaxMs),
   };
+}
+
+/** What a host says of itself where no node hears it: its answer to one pointer. */
+export interface LeftReport {
+  readonly cluster: string;
+  readonly host: string;
+  /** The agent process that wrote it. */
+  readonly boot: string;
+  /** Grows with each report that this process leaves. */
+  readonly serial: number;
+  /** Of the pointer that it answers. */
+  readonly fence: Fence;
+  readonly manifest: Digest;
+  /** As a node would have got it: status and body. */
+  readonly status: number;
+  readonly reply: object;
+}
+
+const leftReportSchema = z.object({
+  cluster: z.string(),
+  host: z.string().max(limits.hostIdCharsMax),
+  boot: z.string().max(64),
+  serial: z.string().regex(/^[1-9]\d{0,14}$/),
+  fence: z.string().max(64),
+  manifest: z.string().regex(digestPattern),
+  status: z.int().min(200).max(599),
+  reply: z.record(z.string(), z.unknown()),
+});
+
+export function encodeStatus(report: LeftReport): Uint8Array {
+  const { cluster, host, boot, serial, fence, manifest, status, reply } = report;
+  const texts = { serial: String(serial), fence: formatFence(fence) };
+  return Buffer.from(JSON.stringify({ cluster, host, boot, ...texts, manifest, status, reply }));
+}
+
+/** What `host` left, or why the bytes are no report of it; the reply itself is not looked into. */
+export function decodeStatus(
+  bytes: Uint8Array,
+  expected: { readonly cluster: string; readonly host: string },
+): LeftReport | string {
+  const parsed = leftReportSchema.safeParse(parseJson(bytes));
+  if (!parsed.success) return "it is damaged";
+  const { cluster, host, boot, serial, manifest, status, reply } = parsed.data;
+  const fence = parseFence(parsed.data.fence);
+  if (fence === undefined) return "its fence is damaged";
+  if (cluster !== expected.cluster) return "it is of another cluster";
+  if (host !== expected.host) return "it is of another host";
+  const parts = Object.values(reply).filter((part) => typeof part === "object" && part !== null);
+  // Whoever renders it again would run out of stack.
+  if (!parts.every((part) => isStateShallow(part))) return "it is too deep";
+  const whose = { cluster, host, boot, serial: Number(serial), fence };
+  return { ...whose, manifest: manifest as Digest, status, reply };
 }
 
 export type ManifestEntry = Pick<OfferedConfig, "name" | "size" | "signature"> & {

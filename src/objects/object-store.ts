@@ -43,6 +43,11 @@ export interface ObjectStore extends ObjectReader {
   put(key: string, bytes: Uint8Array, options?: WriteOptions): Promise<PutOutcome>;
 }
 
+/** True for a store that can be written, as far as one can tell without trying. */
+export function isWritable(reader: ObjectReader): reader is ObjectStore {
+  return "put" in reader;
+}
+
 export interface WriteOptions {
   readonly condition?: PutCondition | undefined;
   readonly signal?: AbortSignal | undefined;

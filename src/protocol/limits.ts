@@ -42,6 +42,8 @@ export const limits = {
   pageHostsMax: 1_000,
   /** A host's pointer and a manifest in an object store. */
   pointerBytesMax: 4 * 1024,
+  /** What a host leaves there as its report: a sync reply and a few fields around it. */
+  statusBytesMax: 65 * 1024,
   manifestBytesMax: 128 * 1024,
   /** One knock: a datagram that no network splits. */
   knockBytesMax: 256,

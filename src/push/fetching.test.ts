@@ -164,6 +164,48 @@ describe("a host that reads from an object store when it is not reached", () => 
   });
 });
 
+describe("how a host was heard last", () => {
+  it("is the mode that carried its last word, and nothing where it is only dialled", async () => {
+    const set = setUp();
+    const [plain, both] = [set.host("plain"), set.host("both")];
+    set.push(plain, set.release("one"));
+    set.links.set("both", both);
+    want(set, both, set.release("one"), ["reverse", "dial", "poll"]);
+    expect(set.pusher.via(both.id)).toBeUndefined();
+    await set.clock.advance(100);
+    expect([plain, both].map(({ id }) => set.pusher.via(id))).toEqual([undefined, "reverse"]);
+    set.links.delete("both");
+    want(set, both, set.release("two"), ["reverse", "dial", "poll"]);
+    await set.clock.advance(100);
+    expect(set.pusher.via(both.id)).toBe("dial");
+    both.fault = "timeout";
+    await set.clock.advance(60_000);
+    expect(set.pusher.via(both.id)).toBe("dial");
+    both.fault = undefined;
+    set.pusher.polled(both.id);
+    expect(set.pusher.via(both.id)).toBe("poll");
+    await fetchAndReport(set, both);
+    expect(set.pusher.via(both.id)).toBe("poll");
+  });
+
+  it("is the poll before a report where both are possible", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["object", "poll"]);
+    set.pusher.polled(host.id);
+    await fetchAndReport(set, host);
+    expect(set.pusher.via(host.id)).toBe("poll");
+  });
+
+  it("is the object store for a report of a host that does not poll", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["object"]);
+    await fetchAndReport(set, host);
+    expect(set.pusher.via(host.id)).toBe("object");
+  });
+});
+
 describe("a host with a connection of its own", () => {
   it("is pushed over it while it has one, waits without it, and is pushed to at once when it is back", async () => {
     const set = setUp();

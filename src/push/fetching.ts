@@ -7,8 +7,8 @@
  */
 import type { HostId } from "../inventory/host.ts";
 import type { Digest } from "../protocol/digest.ts";
-import { formatFence } from "../protocol/fence.ts";
-import { isFetched } from "../protocol/host-mode.ts";
+import { formatFence, type Fence } from "../protocol/fence.ts";
+import { isFetched, type HostMode } from "../protocol/host-mode.ts";
 import { classifyExchange, outcome, outcomePolicies, type PushOutcome } from "./outcome.ts";
 import type { Flight, PushEntry } from "./push-entry.ts";
 
@@ -30,26 +30,61 @@ export interface FetchStanding {
   readonly needsSync: boolean;
 }
 
+/** What an owner compares with what a host left for it in an object store. */
+export interface LastWord {
+  /** Wanted now. */
+  readonly fence: Fence;
+  readonly manifest: Digest;
+  /** The host's fence when it was last heard. */
+  readonly heardFence: Fence | undefined;
+  /** It is behind, out of reach, or silent for long. */
+  readonly isWanted: boolean;
+}
+
 /** A host that holds what it should says how it is this often, in sweeps: constant work, as with a push. */
 const sweepsPerReport = 5;
 const reportsPerOverdue = 3;
 
+interface ReportPace {
+  readonly sweepIntervalMs: number;
+  readonly fetchOverdueMs: number;
+}
+
+function reportEveryMs({ sweepIntervalMs, fetchOverdueMs }: ReportPace): number {
+  return Math.min(sweepsPerReport * sweepIntervalMs, fetchOverdueMs / reportsPerOverdue);
+}
+
 /** Notes the sign of life; only a report says what is held. */
-export function standingOf(
-  entry: PushEntry,
-  atMs: number,
-  options: { readonly sweepIntervalMs: number; readonly fetchOverdueMs: number },
-): FetchStanding {
+export function standingOf(entry: PushEntry, atMs: number, options: ReportPace): FetchStanding {
   const { target, status, reportedMs } = entry;
   entry.heardMs = atMs;
-  const { sweepIntervalMs, fetchOverdueMs } = options;
-  const everyMs = Math.min(sweepsPerReport * sweepIntervalMs, fetchOverdueMs / reportsPerOverdue);
+  entry.via = "poll";
+  const everyMs = reportEveryMs(options);
   return {
     fence: formatFence(target.fence),
     manifest: target.manifest.digest,
     acknowledged: status.held?.manifest,
     needsSync: entry.needsPush || reportedMs === -1 || atMs - reportedMs >= everyMs,
   };
+}
+
+export function lastWordOf(entry: PushEntry, atMs: number, options: ReportPace): LastWord {
+  const { target, status, heardMs } = entry;
+  const isOld = atMs - heardMs >= reportEveryMs(options);
+  return {
+    fence: target.fence,
+    manifest: target.manifest.digest,
+    heardFence: status.held?.fence,
+    isWanted: isOld || entry.needsPush || status.reachability !== "ok",
+  };
+}
+
+/** How a report came that a node was told: a host that polls has just done so. */
+export function reportedVia({ target, via }: PushEntry): HostMode {
+  const { modes = [] } = target;
+  return modes.includes("poll") && (via === "poll" || !modes.includes("object"))
+    ? "poll"
+    : "object";
 }
 
 /** True where what the host should hold lies ready for it already. */

@@ -23,9 +23,10 @@ export interface HostOffers {
   offer(route: HostRoute): Promise<ExchangeResult>;
   /**
    * The same in the background, for a host that is reached in another way: what lies there is current
-   * when that way, or every node, is gone. Left out under load: the next exchange asks again.
+   * when that way, or every node, is gone. Left out under load: the next exchange asks again. A host that
+   * was not reached may have left a report there.
    */
-  keep(route: HostRoute): void;
+  keep(route: HostRoute, isReached: boolean): void;
 }
 
 export interface HostTransportPorts {
@@ -54,7 +55,7 @@ export function createHostTransport({ sockets, links, offers }: HostTransportPor
   };
   const kept = async (exchange: Promise<ExchangeResult>, route: HostRoute) => {
     const result = await exchange;
-    offers?.keep(route);
+    offers?.keep(route, result.kind === "reply");
     return result;
   };
   return {
@@ -68,6 +69,7 @@ export function createHostTransport({ sockets, links, offers }: HostTransportPor
       for (const mode of route.modes) {
         const result = by[mode](request, route, signal);
         if (result === undefined) continue;
+        route.via = mode;
         return mode === "object" || !route.modes.includes("object") ? result : kept(result, route);
       }
       const message = `no mode of the host (${route.modes.join(", ")}) can be used now`;

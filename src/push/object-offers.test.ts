@@ -41,6 +41,8 @@ function release(...texts: string[]): Manifest {
 function setUp(objects = new MemoryObjectStore(), node = "n1", clock = new ManualClock()) {
   const calls: string[] = [];
   const log: string[] = [];
+  /** Hosts whose reports were looked for. */
+  const looked: string[] = [];
   const state = { areContentsDown: false, fleetHosts: 10 };
   const before = objects.before;
   objects.before = (call, key, signal) => {
@@ -65,6 +67,7 @@ function setUp(objects = new MemoryObjectStore(), node = "n1", clock = new Manua
         if (bytes === undefined || state.areContentsDown) throw new Error("contents are gone");
         return bytes;
       },
+      reports: { look: ({ host }) => void looked.push(host), stop: async () => {} },
       view: () => 17,
       fleetHosts: () => state.fleetHosts,
     },
@@ -79,7 +82,7 @@ function setUp(objects = new MemoryObjectStore(), node = "n1", clock = new Manua
     const lies = pointer(host);
     return typeof lies === "object" ? formatFence(lies.fence) : lies;
   };
-  return { objects, clock, offers, calls, log, state, metrics, pointer, fence };
+  return { objects, clock, offers, calls, log, looked, state, metrics, pointer, fence };
 }
 
 function route(manifest: Manifest, fleet: number, host = "h1"): HostRoute {
@@ -128,7 +131,7 @@ describe("what a host should hold, laid ready in an object store", () => {
     await set.offers.offer(route(manifest, 1));
     set.calls.length = 0;
     await set.offers.offer(route(manifest, 1));
-    set.offers.keep(route(manifest, 1));
+    set.offers.keep(route(manifest, 1), true);
     expect(set.calls).toEqual([]);
     await set.offers.offer(route(manifest, 1, "h2"));
     await set.offers.offer(route(manifest, 2));
@@ -178,6 +181,32 @@ describe("what a host should hold, laid ready in an object store", () => {
     expect(set.offers.nextPollMs()).toBe(200_000);
     set.state.fleetHosts = 100_000_000;
     expect(set.offers.nextPollMs()).toBe(300_000);
+  });
+});
+
+describe("what a host left beside its pointer", () => {
+  it("is looked for with each offer, but not where the host was reached in another way", async () => {
+    const set = setUp();
+    const manifest = release("one");
+    await set.offers.offer(route(manifest, 1, "h1"));
+    await set.offers.offer(route(manifest, 1, "h1"));
+    expect(set.looked).toEqual(["h1", "h1"]);
+    set.offers.keep(route(manifest, 1, "h1"), true);
+    set.offers.keep(route(manifest, 1, "h2"), true);
+    await set.clock.advance(0);
+    expect(set.looked).toHaveLength(2);
+    set.offers.keep(route(manifest, 1, "h2"), false);
+    set.offers.keep(route(manifest, 1, "h3"), false);
+    await set.clock.advance(0);
+    expect(set.looked.slice(2)).toEqual(["h2", "h3"]);
+  });
+
+  it("is not looked for in a store that just failed", async () => {
+    const objects = new MemoryObjectStore();
+    const set = setUp(objects);
+    objects.before = down;
+    await set.offers.offer(route(release("one"), 1));
+    expect(set.looked).toEqual([]);
   });
 });
 
@@ -293,7 +322,7 @@ describe("an object store that fails", () => {
       const offer = set.offers.offer(route(release("one"), 1, `h${index}`));
       void offer.then((result) => ends.push(result.kind === "failed" ? result.message : ""));
     }
-    set.offers.keep(route(release("one"), 1, "kept"));
+    set.offers.keep(route(release("one"), 1, "kept"), true);
     await set.clock.advance(0);
     expect(ends).toHaveLength(84);
     await set.clock.advance(10_000);

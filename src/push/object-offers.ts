@@ -31,6 +31,7 @@ import type { Manifest } from "../protocol/manifest.ts";
 import { ByteLru } from "./byte-lru.ts";
 import { failed } from "./http-exchange.ts";
 import type { HostOffers } from "./host-transport.ts";
+import type { LeftReports } from "./left-reports.ts";
 import type { ExchangeResult, HostRoute } from "./transport.ts";
 
 export interface ObjectOffersPorts {
@@ -40,6 +41,8 @@ export interface ObjectOffersPorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Pick<Metrics, "objectWritesTotal">;
+  /** Reads what hosts leave there, at the pace of the offers. */
+  readonly reports?: Pick<LeftReports, "look" | "stop"> | undefined;
   /** Version of the view that this node holds. */
   readonly view: () => number;
   /** Hosts of the whole fleet, about: their polls share one store. */
@@ -100,18 +103,22 @@ export class ObjectOffers implements HostOffers {
   }
 
   offer(route: HostRoute): Promise<ExchangeResult> {
-    if (this.#isLying(route)) return Promise.resolve(lying);
-    return this.#start(route, underWayMax);
+    if (this.#isLying(route)) {
+      this.#ports.reports?.look(route);
+      return Promise.resolve(lying);
+    }
+    return this.#start(route, underWayMax, true);
   }
 
-  keep(route: HostRoute): void {
-    if (!this.#isLying(route)) void this.#start(route, keptUnderWayMax);
+  keep(route: HostRoute, isReached: boolean): void {
+    if (!this.#isLying(route)) void this.#start(route, keptUnderWayMax, !isReached);
+    else if (!isReached) this.#ports.reports?.look(route);
   }
 
   /** Aborts what is under way and waits for its end. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the node is stopping"));
-    await Promise.all(this.#underWay);
+    await Promise.all([...this.#underWay, this.#ports.reports?.stop()]);
   }
 
   /** What hosts are told to wait: longer where the whole fleet's polls would be too many. */
@@ -130,7 +137,7 @@ export class ObjectOffers implements HostOffers {
     );
   }
 
-  #start(route: HostRoute, max: number): Promise<ExchangeResult> {
+  #start(route: HostRoute, max: number, isWordWanted: boolean): Promise<ExchangeResult> {
     const isFailing = this.#restMs > 0;
     const isResting = this.#ports.clock.monotonicMs() < this.#restUntilMs;
     // After its rest a store that failed is asked by one, before all others ask again.
@@ -138,7 +145,11 @@ export class ObjectOffers implements HostOffers {
     if (this.#stopping.signal.aborted) return Promise.resolve(notNow("the node is stopping"));
     if (isResting) return Promise.resolve(notNow("the object store failed and rests"));
     if (isFull) return Promise.resolve(notNow("the object store has enough to do"));
-    const started = this.#attempt(route).finally(() => this.#underWay.delete(started));
+    const started = this.#attempt(route).finally(() => {
+      this.#underWay.delete(started);
+      // A store that just failed is asked for nothing else.
+      if (isWordWanted && this.#restMs === 0) this.#ports.reports?.look(route);
+    });
     this.#underWay.add(started);
     return started;
   }

@@ -39,6 +39,8 @@ export class PushEntry {
   offeredFence = "";
   /** Monotonic time of the last sign of life, or since when this node serves it. */
   heardMs = 0;
+  /** How it was heard last, where there is a choice; undefined: dialled, or not heard yet. */
+  via: HostMode | undefined = undefined;
   /** Monotonic time of its last report of its own accord; -1: none since this node serves it. */
   reportedMs = -1;
 
@@ -58,6 +60,7 @@ export class PushEntry {
     this.offeredFence = "";
     this.reportedMs = -1;
     this.heardMs = atMs;
+    this.via = undefined;
     this.target = target;
     this.status = status;
   }
@@ -81,6 +84,8 @@ export interface Flight extends SentSync {
   readonly address: string;
   readonly modes: readonly HostMode[] | undefined;
   form: PushForm;
+  /** How it went out, where the host's record gives a choice. */
+  via: HostMode | undefined;
   startedMs: number;
   /** Nothing was tried: the contents could not be read or the permission ended. */
   isUnsent: boolean;
@@ -102,6 +107,7 @@ export function flightOf(
     fence: target.fence,
     fenceText: formatFence(target.fence),
     form: "short",
+    via: undefined,
     startedMs,
     isUnsent: false,
   };

@@ -8,6 +8,7 @@
  */
 import type { HostId } from "../inventory/host.ts";
 import type { Digest } from "../protocol/digest.ts";
+import type { HostMode } from "../protocol/host-mode.ts";
 import { equalFences } from "../protocol/fence.ts";
 import {
   checkpointOf,
@@ -19,8 +20,11 @@ import {
   classifyReport,
   isOffered,
   judged,
+  lastWordOf,
+  reportedVia,
   standingOf,
   type FetchStanding,
+  type LastWord,
   type ReportedReply,
 } from "./fetching.ts";
 import { newStatus, type HostStatus, type Moment } from "./host-status.ts";
@@ -32,7 +36,7 @@ import { flightOf, PushEntry, type Flight, type PushTarget } from "./push-entry.
 import { PushLoop } from "./push-loop.ts";
 import { PushMetrics } from "./push-metrics.ts";
 import type { PushOptions } from "./push-options.ts";
-import type { PushEvents, PushPorts } from "./push-ports.ts";
+import type { PushEvents, PushPorts, Pusher } from "./push-ports.ts";
 import type { Lane, QueueSlot } from "./queue.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.ts";
 import { nextSweepMs } from "./sweep.ts";
@@ -46,30 +50,7 @@ import {
 } from "./sync-exchange.ts";
 
 export type { PushTarget } from "./push-entry.ts";
-
-export interface Pusher {
-  /** Sets what a host should hold; only the newest counts. `known` is used for a host not yet held. */
-  upsert(target: PushTarget, reason: "load" | "change" | "rollback", known?: HostCheckpoint): void;
-  /** Forgets a host; a push in flight ends and is ignored. */
-  remove(id: HostId): void;
-  /** Any sign of life: ends the backoff and queues a sync at once. */
-  wake(id: HostId): void;
-  /**
-   * What a host said of its own accord, as a reply to a sync: `needsSync` says that it should be told
-   * something now. Undefined: not held here.
-   */
-  reported(id: HostId, reply: ReportedReply): { readonly needsSync: boolean } | undefined;
-  /** The host asks what it should hold, which is a sign of life; undefined: not held here. */
-  polled(id: HostId): FetchStanding | undefined;
-  /** What the host should be told now; undefined: not held here. Rejects where contents cannot be read. */
-  render(id: HostId): Promise<RenderedSync> | undefined;
-  status(id: HostId): HostStatus | undefined;
-  checkpoint(id: HostId): HostCheckpoint | undefined;
-  counts(): PushCounts;
-  start(): void;
-  /** Starts nothing more and waits for the pushes in flight, at most their deadline. Idempotent. */
-  stop(): Promise<void>;
-}
+export type { Pusher } from "./push-ports.ts";
 
 export function createPusher(
   ports: PushPorts,
@@ -153,17 +134,27 @@ class SlicePusher implements Pusher {
     this.#loop.poke();
   }
 
-  reported(id: HostId, reply: ReportedReply): { needsSync: boolean } | undefined {
+  reported(id: HostId, reply: ReportedReply, via?: HostMode): { needsSync: boolean } | undefined {
     const entry = this.#held(id);
     if (entry === undefined) return undefined;
     const moment = this.#moment();
     const flight = flightOf(entry, "change", moment.atMs);
     const said = classifyReport(reply, id, flight.manifest.digest);
+    flight.via = via ?? reportedVia(entry);
     if (outcomePolicies[said.kind].isSignOfLife) entry.reportedMs = moment.atMs;
     this.#takeOutcome(entry, flight, said, moment);
     if (!entry.slot.isInFlight) this.#schedule(entry, "change", moment.atMs);
     this.#loop.poke();
     return { needsSync: entry.needsPush };
+  }
+
+  lastWord(id: HostId): LastWord | undefined {
+    const entry = this.#held(id);
+    return entry && lastWordOf(entry, this.#ports.clock.monotonicMs(), this.#options);
+  }
+
+  via(id: HostId): HostMode | undefined {
+    return this.#held(id)?.via;
   }
 
   polled(id: HostId): FetchStanding | undefined {
@@ -313,7 +304,10 @@ class SlicePusher implements Pusher {
 
   #takeOutcome(entry: PushEntry, flight: Flight, pushed: PushOutcome, moment: Moment): void {
     const before = entry.status;
-    if (outcomePolicies[pushed.kind].isSignOfLife) entry.heardMs = moment.atMs;
+    if (outcomePolicies[pushed.kind].isSignOfLife) {
+      entry.heardMs = moment.atMs;
+      entry.via = flight.via;
+    }
     let status = afterOutcome(before, pushed, flight, moment, {
       rules: this.#options,
       draw: this.#ports.random.next(),

@@ -172,17 +172,19 @@ describe("a refused manifest", () => {
   });
 
   it("is tried once more when the host holds something else than when it was refused", () => {
-    const held = (letter: string) => ({ manifest: digestOf(letter) });
-    const parked = after(newStatus(), replied("rejected", held("c")));
-    const same = after(parked, replied("differs", held("c")));
+    const holding = (letter: string) => ({ manifest: digestOf(letter) });
+    const parked = after(newStatus(), replied("rejected", holding("c")));
+    const same = after(parked, replied("differs", holding("c")));
     expect(isParkedFor(same, manifest.digest)).toBe(true);
-    const undone = after(same, replied("differs", held("d")));
+    const undone = after(same, replied("differs", holding("d")));
     expect(needsPush(undone, manifest.digest)).toBe(true);
-    const again = after(undone, replied("rejected", held("e")));
+    const again = after(undone, replied("rejected", holding("e")));
     expect(isParkedFor(again, manifest.digest)).toBe(true);
     const later = { atMs: 0, wallMs: 1_000_000 };
     const restored = restoreStatus(checkpointOf(host, parked), manifest, later, 0.5);
-    expect(needsPush(after(restored, replied("differs", held("d"))), manifest.digest)).toBe(true);
+    expect(needsPush(after(restored, replied("differs", holding("d"))), manifest.digest)).toBe(
+      true,
+    );
   });
 
   it("is parked after the second failure to apply, not after the first", () => {

@@ -108,14 +108,16 @@ export class SyncExchange {
     const { deadlineMs, sweepDeadlineMs } = this.#options;
     flight.form = body.form;
     flight.startedMs = clock.monotonicMs();
+    const route = routeOf(entry, flight);
     const exchange = transport.exchange({
       origin: flight.address,
       path: syncPath,
       headers: this.#headers(entry.id, flight.fenceText, body),
       body: body.bytes,
       deadlineMs: body.form === "full" ? deadlineMs : sweepDeadlineMs,
-      route: routeOf(entry, flight),
+      route,
     });
+    flight.via = route?.via;
     const expected = { host: entry.id, manifest: flight.manifest.digest, form: body.form };
     void exchange.then((result) => finish(entry, flight, classifyExchange(result, expected)));
   }

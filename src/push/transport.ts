@@ -51,6 +51,8 @@ export interface HostRoute {
   /** What the request says, for hosts that fetch it. */
   readonly fence: Fence;
   readonly manifest: Manifest;
+  /** The mode that carries the exchange, noted by the transport. */
+  via?: HostMode | undefined;
 }
 
 export type ExchangeResult =

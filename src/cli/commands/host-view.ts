@@ -34,7 +34,9 @@ function identity(host: HostView, wallMs: number): string {
     ["reachability", printable(host.reachability)],
     [
       "last contact",
-      host.lastContact === null ? "never" : `${formatAge(host.lastContact, wallMs)} ago`,
+      host.lastContact === null
+        ? "never"
+        : `${formatAge(host.lastContact, wallMs)} ago${viaText(host.via)}`,
     ],
   ];
   if (host.lastError !== null) {
@@ -44,6 +46,8 @@ function identity(host: HostView, wallMs: number): string {
   if (host.nextAttempt !== null) fields.push(["next try", printable(host.nextAttempt)]);
   return formatFields(fields);
 }
+
+const viaText = (via: string | null | undefined) => (via ? ` by ${printable(via)}` : "");
 
 /** One row a config that it should hold or holds. */
 function configTable(host: HostView): string {

@@ -112,6 +112,7 @@ test("hosts show puts what it should hold beside what it holds, with the host's 
     },
     lastError: { class: "rejected", message: "check failed", at: new Date().toISOString() },
     state: { disk: { freeBytes: 5 } },
+    via: "object",
   });
   await using api = await startScriptedApi({ "GET /v1/hosts/h-1": { body: host } });
   const { stdout } = await runCommand(["hosts", "show", "h-1", "--api", api.url]);
@@ -121,6 +122,17 @@ test("hosts show puts what it should hold beside what it holds, with the host's 
   expect(stdout).toContain("a.conf:\n  line 3:\n  \\x1b[31munknown");
   expect(stdout).toContain("last error    rejected: check failed");
   expect(stdout).toContain('"freeBytes": 5');
+  expect(stdout).toMatch(/last contact +\S+ ago by object\n/);
+});
+
+test("hosts ls says how a host was heard where it was not dialled", async () => {
+  const hosts = [hostView("h-1", { via: "dial" }), hostView("h-2", { via: "object" })];
+  await using api = await startScriptedApi({
+    "GET /v1/hosts": { body: { hosts, next: null, missing: [] } },
+  });
+  const { stdout } = await runCommand(["hosts", "ls", "--api", api.url]);
+  expect(stdout).toMatch(/h-1 .* ok +\S+ +-/);
+  expect(stdout).toMatch(/h-2 .* ok +\S+ \(object\) +-/);
 });
 
 test("hosts rm stops at the first host that cannot be removed", async () => {

@@ -178,6 +178,12 @@ async function listHosts(
   return 0;
 }
 
+/** That a host is dialled goes without saying. */
+function contactText({ lastContact, via }: HostPage["hosts"][number], wallMs: number): string {
+  const age = formatAge(lastContact, wallMs);
+  return via && via !== "dial" ? `${age} (${printable(via)})` : age;
+}
+
 function hostTable({ hosts }: HostPage, wallMs: number): string {
   return formatTable(
     ["host", "address", "labels", "owner", "sync", "reachability", "contact", "error"],
@@ -188,7 +194,7 @@ function hostTable({ hosts }: HostPage, wallMs: number): string {
       host.owner === null ? "-" : printable(host.owner),
       printable(host.sync),
       printable(host.reachability),
-      formatAge(host.lastContact, wallMs),
+      contactText(host, wallMs),
       host.lastError === null
         ? "-"
         : shorten(printable(`${host.lastError.class}: ${host.lastError.message}`), 60),

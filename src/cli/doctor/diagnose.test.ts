@@ -11,18 +11,26 @@ const second = (change: Partial<MemberFacts>, self = {}): Partial<Facts> => ({
 const rows: readonly Row[] = [
   {
     of: "exactly enough files",
-    change: second({}, { openFilesMax: 5_096 }),
+    change: second({}, { openFilesMax: 15_096 }),
     check: "machine.nodeFiles",
     verdict: "ok",
-    seen: "5096",
+    seen: "15096",
   },
   {
     of: "one file too few",
     change: second({}, { openFilesMax: 5_095 }),
     check: "machine.nodeFiles",
     verdict: "fail",
-    seen: "node-2 may open 5095 files and may need 5096",
+    seen: "node-2 may open 5095 files and may need 15096",
     advice: "LimitNOFILE",
+  },
+  {
+    of: "one file too few for all that hosts may open, and enough for those that are dialled",
+    change: second({}, { openFilesMax: 15_095 }),
+    check: "machine.nodeFiles",
+    verdict: "warn",
+    seen: "node-2 may open 15095 files and may need 15096",
+    advice: "--links",
   },
   {
     of: "systems that do not tell",
@@ -38,7 +46,7 @@ const rows: readonly Row[] = [
     check: "machine.ownFiles",
     verdict: "warn",
     seen: "1024",
-    advice: "ulimit -n 5096",
+    advice: "ulimit -n 15096",
   },
   {
     of: "a system here that does not tell",
@@ -46,7 +54,7 @@ const rows: readonly Row[] = [
     check: "machine.ownFiles",
     verdict: "skipped",
     seen: "does not tell",
-    advice: "5096",
+    advice: "15096",
   },
   {
     of: "unlimited files here",

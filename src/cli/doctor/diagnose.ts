@@ -11,8 +11,8 @@ import { findingsOf, listed, type Finding } from "./finding.ts";
 
 /** Beside host connections: peers, api callers, the store and files (docs/operations.md). */
 const otherFilesMax = 1_000;
-/** `--sockets` where nothing else is known. */
-const socketsDefault = 4_096;
+/** `--sockets` and `--links` where nothing else is known. */
+const connectionsDefault = 4_096 + 10_000;
 
 const finding = findingsOf("machine");
 
@@ -32,12 +32,15 @@ export function diagnose(facts: Facts): Finding[] {
 function nodeFileFindings(members: readonly MemberFacts[]): Finding[] {
   const check = "machine.nodeFiles";
   const asked = members.flatMap(({ self }) => (self.kind === "answered" ? [self.value] : []));
-  const known = asked.flatMap(({ slot, openFilesMax, socketsMax }) =>
-    openFilesMax === null ? [] : [{ slot, openFilesMax, neededMax: socketsMax + otherFilesMax }],
-  );
+  const known = asked.flatMap(({ slot, openFilesMax, socketsMax, linksMax }) => {
+    if (openFilesMax === null) return [];
+    const pushingMax = socketsMax + otherFilesMax;
+    return [{ slot, openFilesMax, pushingMax, neededMax: pushingMax + linksMax }];
+  });
   if (asked.length === 0) return [];
   if (known.length === 0) {
-    const advice = "Look at `ulimit -n` where the nodes run: --sockets plus 1,000 at least.";
+    const advice =
+      "Look at `ulimit -n` where the nodes run: --sockets plus --links plus 1,000 at least.";
     return [finding("skipped", check, "the nodes' systems do not tell their limits", advice)];
   }
   const low = known.filter(({ openFilesMax, neededMax }) => openFilesMax < neededMax);
@@ -53,23 +56,29 @@ function nodeFileFindings(members: readonly MemberFacts[]): Finding[] {
         `${slot} may open ${openFilesMax} files and may need ${neededMax}`,
     ),
   );
-  const advice = "Raise the limit (LimitNOFILE= of the unit, ulimit -n) or lower --sockets.";
+  if (low.every(({ openFilesMax, pushingMax }) => openFilesMax >= pushingMax)) {
+    const advice =
+      "Enough without hosts of the mode reverse; with them raise the limit (LimitNOFILE= of the unit, ulimit -n) or lower --links.";
+    return [finding("warn", check, seen, advice)];
+  }
+  const advice =
+    "Raise the limit (LimitNOFILE= of the unit, ulimit -n) or lower --sockets and --links.";
   return [finding("fail", check, seen, advice)];
 }
 
 /** What a node that is started from this shell would have. */
 function localFileFinding({ openFilesMax }: LocalFacts, members: readonly MemberFacts[]): Finding {
   const check = "machine.ownFiles";
-  const sockets = members.flatMap(({ self }) =>
-    self.kind === "answered" ? [self.value.socketsMax] : [],
+  const held = members.flatMap(({ self }) =>
+    self.kind === "answered" ? [self.value.socketsMax + self.value.linksMax] : [],
   );
-  const neededMax = (sockets.length === 0 ? socketsDefault : Math.max(...sockets)) + otherFilesMax;
+  const neededMax = (held.length === 0 ? connectionsDefault : Math.max(...held)) + otherFilesMax;
   if (openFilesMax === undefined) {
     const advice = `Look at \`ulimit -n\` before you start a node here: ${neededMax} at least.`;
     return finding("skipped", check, "this system does not tell its limit", advice);
   }
   const seen = `${filesText(openFilesMax)} open files in this shell, a node may need ${neededMax}`;
-  const advice = `Only if you start nodes here: ulimit -n ${neededMax}, or lower --sockets.`;
+  const advice = `Only if you start nodes here: ulimit -n ${neededMax}, or lower --sockets and --links.`;
   return finding(openFilesMax < neededMax ? "warn" : "ok", check, seen, advice);
 }
 

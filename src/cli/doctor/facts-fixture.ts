@@ -58,6 +58,7 @@ export function member(
         at: "2026-01-02T00:00:00.000Z",
         openFilesMax: 65_536,
         socketsMax: 4_096,
+        linksMax: 10_000,
         apiHost: "127.0.0.1",
         fleetHost: "127.0.0.1",
         peers: [1, 2, 3]
