@@ -20,6 +20,8 @@ const newer: Manifest = { digest: digestOf("b"), configs: [{ name: "c", digest: 
 const fence = { generation: 1, fleet: 2, host: 3 };
 const host = "h1" as HostId;
 
+const holding = (letter: string) => ({ manifest: digestOf(letter) });
+
 interface At {
   readonly atMs?: number;
   readonly draw?: number;
@@ -172,7 +174,6 @@ describe("a refused manifest", () => {
   });
 
   it("is tried once more when the host holds something else than when it was refused", () => {
-    const holding = (letter: string) => ({ manifest: digestOf(letter) });
     const parked = after(newStatus(), replied("rejected", holding("c")));
     const same = after(parked, replied("differs", holding("c")));
     expect(isParkedFor(same, manifest.digest)).toBe(true);
