@@ -57,10 +57,10 @@ describe("three nodes and 1,000 hosts in real processes", () => {
 
   it("hold a release within seconds when nothing is wrong", async () => {
     const fromMs = Date.now();
-    for (let count = 0; count < 3; count++) await cluster.eventuallyHeld(await cluster.publish());
+    await cluster.eventuallyHeld(await cluster.publish());
     const times = await propagationSince(cluster, fromMs);
     usualMs = Math.max(...times);
-    print(`3 releases to 1,000 hosts, nothing wrong: ${describeTimes(times)}`);
+    print(`a release to 1,000 hosts, nothing wrong: ${describeTimes(times)}`);
     expect(usualMs).toBeLessThan(patienceMs);
   });
 
