@@ -4,11 +4,17 @@
  */
 import { Dice } from "./dice.ts";
 import { hostFaults } from "./faults-of-hosts.ts";
+import { modeFaults } from "./faults-of-modes.ts";
+import { hasModes } from "./modes.ts";
 import { nodeFaults, type Fault, type Injected } from "./faults-of-nodes.ts";
-import { faultNames, type FaultName } from "./swarm.ts";
+import { faultNames, modeFaultNames, type FaultName } from "./swarm.ts";
 import type { World } from "./world.ts";
 
-const faults: Readonly<Record<FaultName, Fault>> = { ...nodeFaults, ...hostFaults };
+const faults: Readonly<Record<FaultName, Fault>> = {
+  ...nodeFaults,
+  ...hostFaults,
+  ...modeFaults,
+};
 
 export class Nemesis {
   readonly #world: World;
@@ -26,7 +32,7 @@ export class Nemesis {
     network.weights = swarm.network;
     Object.assign(trouble, swarm.store);
     this.#world.localRatio = swarm.localRatio;
-    for (const name of faultNames) {
+    for (const name of [...faultNames, ...modeFaultNames]) {
       const perMinute = swarm.faults[name];
       if (perMinute === 0) continue;
       const dice = new Dice(this.#dice.random.fork(name));
@@ -83,7 +89,10 @@ export class Nemesis {
     const healthy = new Set(dice.some([...hosts.keys()], dice.whole(1, hosts.size)));
     for (const node of nodes.values()) {
       if (slots.has(node.slot)) continue;
-      const fate = dice.pick(["killed", "frozen", "cut"]) ?? "killed";
+      // A member that is cut off for good still answers polls and reports: docs/safety.md, known gaps.
+      const isCutAllowed = !hasModes(this.#world.swarm.profile);
+      const fates = ["killed", "frozen", ...(isCutAllowed ? ["cut"] : [])];
+      const fate = dice.pick(fates) ?? "killed";
       node.isWanted = false;
       for (const process of node.processes.toReversed()) {
         if (fate === "killed" || process !== node.process) node.kill(process);

@@ -17,6 +17,8 @@ export interface NetworkWeights {
   readonly delayMaxMs: number;
 }
 
+const retransmitMinMs = 200;
+
 export class Network {
   weights: NetworkWeights;
   readonly #timeline: Timeline;
@@ -40,6 +42,14 @@ export class Network {
     if (this.isCut(from, to) || this.#dice.chance(lossRatio)) return;
     this.#timeline.after(this.#delayMs(), deliver);
     if (this.#dice.chance(duplicateRatio)) this.#timeline.after(this.#delayMs(), deliver);
+  }
+
+  /** Time of bytes on a connection: what is lost on the way is sent again. */
+  streamDelayMs(): number {
+    const { lossRatio, delayMinMs, delayMaxMs } = this.weights;
+    let delayMs = this.#dice.between(delayMinMs, delayMaxMs);
+    for (let waitMs = retransmitMinMs; this.#dice.chance(lossRatio); waitMs *= 2) delayMs += waitMs;
+    return delayMs;
   }
 
   isCut(from: string, to: string): boolean {

@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Fence } from "../src/protocol/fence.ts";
+import type { HostMode } from "../src/protocol/host-mode.ts";
 import type { View } from "../src/ring/view.ts";
 import type { Verdict } from "./flaws.ts";
 import type { Timeline } from "./timeline.ts";
@@ -40,6 +41,8 @@ export type Observation =
   /** A host answered 200 to a sync; `wire` is the fence of the request as sent. */
   | {
       readonly kind: "host.synced";
+      /** Left out: it was dialled. */
+      readonly via?: HostMode;
       readonly host: string;
       readonly node: string;
       readonly wire: Fence;

@@ -1,4 +1,5 @@
 /** What people read of a run: failures with all that is needed to replay them, and the figures. */
+import { hostModes, type HostMode } from "../src/protocol/host-mode.ts";
 import { replayLine } from "./arguments.ts";
 import { trueCauses } from "./causes.ts";
 import type { SeedResult } from "./run-seed.ts";
@@ -38,6 +39,13 @@ function seconds(durationMs: number): string {
   return `${(durationMs / 1_000).toFixed(1)} s`;
 }
 
+function viaText(results: readonly SeedResult[]): string {
+  const modes = hostModes.filter((mode) => mode !== "dial" && mode !== "knock");
+  const sum = (mode: HostMode) =>
+    results.reduce((total, { figures }) => total + (figures.acceptedVia[mode] ?? 0), 0);
+  return modes.map((mode) => `${sum(mode)} ${mode}`).join(", ");
+}
+
 /** The figures over all seeds. */
 export function summary(results: readonly SeedResult[], tookMs: number): string {
   const sum = (of: (figures: Figures) => number) =>
@@ -52,6 +60,7 @@ export function summary(results: readonly SeedResult[], tookMs: number): string 
     `${virtualHours.toFixed(1)} virtual hours, ${(virtualHours / (tookMs / 60_000)).toFixed(1)} per minute`,
     `${sum(({ pushes }) => pushes)} pushes, ${sum(({ changes }) => changes)} changes of config files`,
     `${isRed("S1 fence")} regressions in ${sum(({ accepted }) => accepted)} accepted syncs, ${isRed("S4 durable")} lost acknowledgements in ${sum(({ restarts }) => restarts)} restarts of hosts`,
+    `of them not dialled: ${viaText(results)}`,
     `${isRed("S3 acknowledged")} seeds lost an acknowledged write; ${sum(({ acknowledgedFound }) => acknowledgedFound)} writes were looked for and found, ${lost} belong to worlds whose table was lost, or red ones`,
     `${isRed("S7 pace")} times over the pace in ${Math.round(sum(({ nodeMs }) => nodeMs) / 1_000)} seconds of nodes`,
     `evictions: ${evictionsText(results)}; ${sum(({ harmless }) => harmless)} short pauses, starvations and steps of clocks`,

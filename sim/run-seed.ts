@@ -8,6 +8,7 @@ import { controlsFor, profileFor, type ControlName } from "./controls.ts";
 import { Dice } from "./dice.ts";
 import { Ledger } from "./ledger.ts";
 import { Nemesis } from "./nemesis.ts";
+import { hasModes } from "./modes.ts";
 import type { Failure } from "./observations.ts";
 import { SeedChecks, type Figures } from "./seed-checks.ts";
 import { stackOf } from "./sim-host.ts";
@@ -125,7 +126,9 @@ class SeedRun {
     await this.#converge("forming a cluster", nobody, bounds.formMs);
     void this.#workload.populate();
     await this.#until(bounds.populateMs, () => this.#workload.openCount === 0);
-    await this.#converge("populating", this.#everything(), bounds.populateMs);
+    // A host that polled before it was registered is told to come back in five minutes.
+    const populatedMs = hasModes(swarm.profile) ? bounds.convergeMs : bounds.populateMs;
+    await this.#converge("populating", this.#everything(), populatedMs);
     if (this.#isOver()) return;
     this.#sampler.start();
     const { outageHours = swarm.profile === "outage" ? 1 : undefined } = this.#options;

@@ -1,4 +1,5 @@
 /** The checks that look at everything that happens in one seed, and the figures that they count. */
+import type { HostMode } from "../src/protocol/host-mode.ts";
 import type { Cause } from "./causes.ts";
 import { DurableCheck } from "./checks/durable-check.ts";
 import { EvictionCheck } from "./checks/eviction-check.ts";
@@ -19,6 +20,8 @@ export interface Figures {
   readonly nodeMs: number;
   /** Syncs that hosts accepted: each could have been a step back. */
   readonly accepted: number;
+  /** Those of them over connections that hosts opened, or fetched. */
+  readonly acceptedVia: Partial<Record<HostMode, number>>;
   /** Times that a host's config file changed. */
   readonly changes: number;
   /** Answers in which a host refused a release, and those that reached a node. */
@@ -85,6 +88,7 @@ export class SeedChecks {
       pushes: this.#pace.pushCount,
       nodeMs: this.#pace.nodeMs(),
       accepted: this.#fences.acceptedCount,
+      acceptedVia: this.#fences.acceptedVia,
       changes: this.#refused.changeCount,
       refusals: this.#refused.refusalCount,
       refusalsTold: this.#parked.toldCount,

@@ -5,15 +5,17 @@
  * A crash loses what the disk had not synced; an amnesia loses the disk. A paused process executes
  * what reached it when it goes on, whoever still waits for it.
  */
-import { gunzipSync } from "node:zlib";
 import { createAgentCore, type AgentCore } from "../src/agent/agent-core.ts";
 import { helloBackoffMs } from "../src/agent/dial-driver.ts";
 import type { CommandRunner } from "../src/agent/command-runner.ts";
 import { MemoryDisk } from "../src/agent/memory-disk.ts";
+import type { Answer, SyncCall } from "../src/agent/sync-request.ts";
 import type { Logger } from "../src/kernel/log.ts";
 import { silentLogger } from "../src/kernel/log.ts";
+import type { Random } from "../src/kernel/random.ts";
 import { digestOf } from "../src/protocol/digest.ts";
 import { formatFence, parseFence, type Fence } from "../src/protocol/fence.ts";
+import type { HostMode } from "../src/protocol/host-mode.ts";
 import { syncReplySchema, type Hello } from "../src/protocol/sync.ts";
 import type { ExchangeRequest, ExchangeResult } from "../src/push/transport.ts";
 import type { Dice } from "./dice.ts";
@@ -22,6 +24,7 @@ import { ProcessClock } from "./process-clock.ts";
 import { failed, type Listener } from "./sim-transport.ts";
 import type { Timeline } from "./timeline.ts";
 import { guardedConfig, verdictOf } from "./flaws.ts";
+import { bodyOf, listedTargets, manifestIn } from "./host-syncs.ts";
 import { configPath, watchDisk } from "./watched-disk.ts";
 
 export type HostFault =
@@ -45,6 +48,17 @@ export interface HostPorts {
   readonly guards: HostGuards;
   /** Says hello to some node; false where nobody heard it. */
   readonly hello: (host: SimHost, hello: Hello) => Promise<boolean>;
+  /** What the agent does for its modes; undefined: it is dialled and says hello. */
+  readonly run: ((life: HostLife) => void) | undefined;
+}
+
+/** One process of an agent; its core notes what it is asked. */
+export interface HostLife {
+  readonly host: SimHost;
+  readonly clock: ProcessClock;
+  readonly core: AgentCore;
+  readonly random: Random;
+  readonly log: Logger;
 }
 
 const quietAfterMs = 60_000;
@@ -151,7 +165,17 @@ export class SimHost implements Listener {
       ...this.#guarded(),
     });
     this.#isDiskNew = false;
-    void this.#sayHellos(clock);
+    if (this.#ports.run === undefined) void this.#sayHellos(clock);
+    else {
+      const random = dice.random.fork(`modes/${this.#bootCount}`);
+      this.#ports.run({
+        host: this,
+        clock,
+        core: this.#noted(core, clock),
+        random,
+        log: this.#log(),
+      });
+    }
   }
 
   /** Power off. `hasAmnesia`: the disk is gone as well. */
@@ -179,16 +203,20 @@ export class SimHost implements Listener {
     return { content, verdict: verdictOf(this.id, text) };
   }
 
-  receive(request: ExchangeRequest, answer: (result: ExchangeResult) => void): void {
+  receive(
+    request: ExchangeRequest,
+    answer: (result: ExchangeResult) => void,
+    via: HostMode = "dial",
+  ): void {
     const life = this.clock;
     life.deliver(() => {
       const { fault } = this;
       switch (fault?.kind) {
         case undefined:
-          void this.#sync(request, life, answer);
+          void this.#sync(request, life, answer, via);
           return;
         case "tarpit":
-          if (fault.isExecuting) void this.#sync(request, life, () => {});
+          if (fault.isExecuting) void this.#sync(request, life, () => {}, via);
           return;
         case "status":
           answer({ ...fault, kind: "reply", body: Buffer.from("{}") });
@@ -207,6 +235,7 @@ export class SimHost implements Listener {
     request: ExchangeRequest,
     life: ProcessClock,
     answer: (result: ExchangeResult) => void,
+    via: HostMode,
   ): Promise<void> {
     const { core } = this;
     const wire = parseFence(request.headers["coxswain-fence"] ?? "");
@@ -221,29 +250,73 @@ export class SimHost implements Listener {
       } = await core.handleSync({
         headers: this.#ports.guards.hasFence ? request.headers : this.#blind(request.headers),
         body,
+        via,
       });
       // A machine without power finishes nothing.
       if (life.state === "gone") return;
       this.#handlingCount--;
-      this.#note(status, reply, wire, request, (body as { manifest: string }).manifest);
+      this.#note(status, reply, wire, request.headers, manifestIn(body), via);
       const retryAfterMs = retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000;
       answer({ kind: "reply", status, retryAfterMs, body: Buffer.from(JSON.stringify(reply)) });
     } catch (error) {
-      if (life !== this.clock || life.state === "gone") return;
-      if (!String(error).includes("machine has crashed")) {
-        this.#ports.recorder.fail("crash", "agent", `${this.id}: ${stackOf(error)}`, [this.id]);
-        return;
-      }
-      this.crash();
+      this.#broke(life, error);
     }
+  }
+
+  #broke(life: ProcessClock, error: unknown): void {
+    if (life !== this.clock || life.state === "gone") return;
+    if (!String(error).includes("machine has crashed")) {
+      this.#ports.recorder.fail("crash", "agent", `${this.id}: ${stackOf(error)}`, [this.id]);
+      return;
+    }
+    this.crash();
+  }
+
+  /** The core for drivers that bring syncs themselves. */
+  #noted(core: AgentCore, life: ProcessClock): AgentCore {
+    return {
+      open: () => core.open(),
+      screen: (headers) => core.screen(headers),
+      held: () => core.held(),
+      lastSyncAtMs: (mode) => core.lastSyncAtMs(mode),
+      handleSync: (call) => this.#fetched(core, life, call),
+    };
+  }
+
+  async #fetched(core: AgentCore, life: ProcessClock, call: SyncCall): Promise<Answer> {
+    const headers = call.headers as ExchangeRequest["headers"];
+    const wire = parseFence(headers["coxswain-fence"] ?? "");
+    if (wire === undefined) return core.handleSync(call);
+    this.#handlingCount++;
+    try {
+      const told = this.#ports.guards.hasFence ? headers : this.#blind(headers);
+      const answer = await core.handleSync({ ...call, headers: told });
+      if (life.state !== "gone") {
+        this.#handlingCount--;
+        this.#note(
+          answer.status,
+          answer.body,
+          wire,
+          headers,
+          manifestIn(call.body),
+          call.via ?? "dial",
+        );
+        return answer;
+      }
+    } catch (error) {
+      this.#broke(life, error);
+    }
+    // A machine without power goes on with nothing.
+    return new Promise(() => {});
   }
 
   #note(
     status: number,
     body: object,
     wire: Fence,
-    { headers }: ExchangeRequest,
+    headers: ExchangeRequest["headers"],
     offered: string,
+    via: HostMode,
   ): void {
     const { recorder, guards } = this.#ports;
     const reply = syncReplySchema.safeParse(body).data;
@@ -257,6 +330,7 @@ export class SimHost implements Listener {
     recorder.observe({
       kind: "host.synced",
       host: this.id,
+      ...(via === "dial" ? {} : { via }),
       node: headers["coxswain-node"] ?? "",
       wire,
       offered,
@@ -304,6 +378,9 @@ export class SimHost implements Listener {
     const log: Logger = {
       ...silentLogger,
       error: (fields, message) => {
+        if (message.startsWith("mode ended")) {
+          recorder.fail("crash", "mode", `${this.id}: ${JSON.stringify(fields)}`, [this.id]);
+        }
         if (!message.startsWith("integrity")) return;
         const text = `${this.id}: ${message} ${JSON.stringify(fields)}`;
         recorder.fail("safety", "integrity", text, [this.id]);
@@ -314,29 +391,8 @@ export class SimHost implements Listener {
   }
 }
 
-/** One config has commands, so that its apply takes time and may fail; other names have none. */
-const listedTargets = new Map([
-  [
-    guardedConfig,
-    {
-      path: configPath(guardedConfig),
-      attributes: { mode: 0o644 },
-      check: ["check", "{path}"],
-      checkTimeoutMs: 10_000,
-      reload: ["reload", "{path}"],
-      reloadTimeoutMs: 10_000,
-    },
-  ],
-]);
-
 /** Asked again after a wait: the machine may have lost power meanwhile. */
 const isGone = (clock: ProcessClock): boolean => clock.state === "gone";
-
-function bodyOf({ body, headers }: ExchangeRequest): unknown {
-  const bytes = body ?? Buffer.alloc(0);
-  const isGzip = headers["content-encoding"] === "gzip";
-  return JSON.parse((isGzip ? gunzipSync(bytes) : bytes).toString("utf8"));
-}
 
 export function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);

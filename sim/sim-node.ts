@@ -14,6 +14,7 @@ import type { Dice } from "./dice.ts";
 import type { Recorder } from "./observations.ts";
 import { ProcessClock } from "./process-clock.ts";
 import { stackOf } from "./sim-host.ts";
+import { SimObjects, type ObjectsOfWorld } from "./sim-objects.ts";
 import { SimPeers, type SimPeersPorts } from "./sim-peers.ts";
 import { SimStore, type SimStorePorts } from "./sim-store.ts";
 import { SimTransport, type SimTransportPorts } from "./sim-transport.ts";
@@ -48,6 +49,15 @@ export interface NodePortsOfWorld {
   readonly transport: SimTransportPorts;
   readonly peers: SimPeersPorts;
   readonly pushesPerSecond: number;
+  /** Undefined where every host is dialled. */
+  readonly modes:
+    | {
+        readonly objects: ObjectsOfWorld;
+        readonly flags: Readonly<Record<string, string>>;
+        readonly onStarted: (process: NodeProcess) => void;
+        readonly onKilled: (process: NodeProcess) => void;
+      }
+    | undefined;
   readonly driftRatio: number;
   readonly overrides: Pick<NodeSetup, "push" | "membership">;
 }
@@ -91,6 +101,7 @@ export class SimNode {
     this.process = process;
     this.processes.push(process);
     recorder.observe({ kind: "node.started", node: name, how: "" });
+    this.#ports.modes?.onStarted(process);
     void this.#run(process);
   }
 
@@ -98,6 +109,7 @@ export class SimNode {
   kill(process = this.process): void {
     if (process === undefined) return;
     process.clock.kill();
+    this.#ports.modes?.onKilled(process);
     this.#forget(process, "killed");
   }
 
@@ -180,11 +192,21 @@ export class SimNode {
         slot,
         sweepInterval: "20s",
         pushesPerSecond: String(world.pushesPerSecond),
+        ...world.modes?.flags,
       },
     });
     const random = world.dice.random.fork(`node/${name}`);
     const node = createNode(
-      { ...ports, clock, random, log: this.#log(name), metrics },
+      {
+        ...ports,
+        clock,
+        random,
+        log: this.#log(name),
+        metrics,
+        ...(world.modes === undefined
+          ? {}
+          : { objects: new SimObjects(world.modes.objects, clock, "node") }),
+      },
       {
         meta: world.meta(),
         options,

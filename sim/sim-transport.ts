@@ -60,12 +60,7 @@ export class SimTransport implements Transport {
 
   exchange(request: ExchangeRequest): Promise<ExchangeResult> {
     const { recorder, dice, localRatio } = this.#ports;
-    const host = request.headers["coxswain-host"] ?? "";
-    const fence = request.headers["coxswain-fence"] ?? "";
-    const localMs = this.#clock.monotonicMs();
-    const node = this.#process;
-    const { manifest, isFull } = offerOf(request);
-    recorder.observe({ kind: "push.sent", node, host, fence, manifest, isFull, localMs });
+    const ended = observePush(recorder, this.#process, this.#clock.monotonicMs(), request);
     this.#pendingCount++;
     return new Promise((resolve) => {
       let isSettled = false;
@@ -75,9 +70,7 @@ export class SimTransport implements Transport {
         isSettled = true;
         this.#pendingCount--;
         for (const cancel of cancels) cancel();
-        const how = textOf(result);
-        const said = saidIn(result);
-        recorder.observe({ kind: "push.ended", node, host, manifest, how, ...said });
+        ended(result);
         resolve(result);
       };
       const failAfter = (delayMs: number, result: ExchangeResult) =>
@@ -121,6 +114,23 @@ export class SimTransport implements Transport {
       }
     });
   }
+}
+
+/** Notes the beginning of a push now, and its end when the returned function is called. */
+export function observePush(
+  recorder: Recorder,
+  node: string,
+  localMs: number,
+  request: ExchangeRequest,
+): (result: ExchangeResult) => void {
+  const host = request.headers["coxswain-host"] ?? "";
+  const fence = request.headers["coxswain-fence"] ?? "";
+  const { manifest, isFull } = offerOf(request);
+  recorder.observe({ kind: "push.sent", node, host, fence, manifest, isFull, localMs });
+  return (result) => {
+    const how = textOf(result);
+    recorder.observe({ kind: "push.ended", node, host, manifest, how, ...saidIn(result) });
+  };
 }
 
 export function failed(

@@ -65,6 +65,16 @@ test.each([0, 1, 2, 3, 4].map((block) => 10 + block * blockSeeds))(
   },
 );
 
+test("hosts that attach, poll, read objects or knock keep every promise, and again in the same way", async () => {
+  const jobs = seeds(0, 1).map((job): SeedOptions => ({ ...job, profile: "modes" }));
+  const results = await run([...jobs, ...jobs]);
+  expect(failures(results)).toEqual([]);
+  const hashes = Map.groupBy(results, ({ options }) => options.seed);
+  for (const [seed, runs] of hashes) expect(runs[1]?.hash, `seed ${seed}`).toBe(runs[0]?.hash);
+  const modes = new Set(results.flatMap(({ figures }) => Object.keys(figures.acceptedVia)));
+  expect([...modes].toSorted()).toEqual(["object", "poll", "reverse"]);
+});
+
 test.each(controlNames)("without %s a check turns red", async (without) => {
   const { within } = limits[without];
   const jobs = seeds(0, within).map((job) => ({ ...job, without }));

@@ -38,7 +38,18 @@ export const faultNames = [
   "hostErrors",
   "hostGarbage",
 ] as const;
-export type FaultName = (typeof faultNames)[number];
+/** Those of the modes in which hosts make the first move; drawn apart, so that other worlds stay what they are. */
+export const modeFaultNames = [
+  "linkStorm",
+  "linkHalfOpen",
+  "balancerLies",
+  "knockFlood",
+  "objectsOutage",
+  "objectsStale",
+  "objectsTruncated",
+  "objectsSlow",
+] as const;
+export type FaultName = (typeof faultNames)[number] | (typeof modeFaultNames)[number];
 
 /**
  * `mixed`: anything. `pauses`: processes stop for at most 3 s, clocks differ; nobody may be evicted.
@@ -48,6 +59,9 @@ export type FaultName = (typeof faultNames)[number];
  * `storeLossBusy`: the same under changes, which may be lost with the table; only on request.
  * `takeover`: one node dies at a time and nothing else is wrong; measured. `outage`: the store is away
  * for an hour, then comes back. `fullDisk`: hosts' disks are full for a while and nothing else happens; only on request.
+ * `modes`: like `mixed`, with hosts that attach, poll, read objects and knock, alone and as fallbacks, and the
+ * faults of these modes. `reverseHerd`: a thousand hosts attach, nodes die and all connections break. Both only
+ * on request.
  */
 export const profiles = [
   "mixed",
@@ -59,6 +73,8 @@ export const profiles = [
   "takeover",
   "outage",
   "fullDisk",
+  "modes",
+  "reverseHerd",
 ] as const;
 export type Profile = (typeof profiles)[number];
 
@@ -81,7 +97,7 @@ export interface Swarm {
   readonly operationsPerMinute: number;
 }
 
-const faultsOf: Readonly<Record<Exclude<Profile, "mixed">, readonly FaultName[]>> = {
+const faultsOf: Readonly<Record<Exclude<Profile, "mixed" | "modes">, readonly FaultName[]>> = {
   pauses: ["nodePause", "nodeStarve", "wallStep", "refuseNodes"],
   massSilence: ["massCrash"],
   planned: ["nodeLeave", "nodeDeploy", "wallStep"],
@@ -90,7 +106,11 @@ const faultsOf: Readonly<Record<Exclude<Profile, "mixed">, readonly FaultName[]>
   takeover: ["nodeDeath"],
   outage: [],
   fullDisk: ["hostFullDisk"],
+  reverseHerd: ["nodeDeath", "linkStorm"],
 };
+
+/** Connections that one death of a node breaks: a third of them. */
+const herdHostsCount = 1_000;
 
 const profileTurns: readonly Profile[] = [
   ...Array.from({ length: 5 }, (): Profile => "mixed"),
@@ -115,15 +135,15 @@ const measuredOnly: ReadonlySet<FaultName> = new Set(["storeWipe", "storeRollbac
 export function swarmOf(seed: number, only: Profile | undefined): Swarm {
   const dice = Dice.of(seed, "swarm");
   const profile = only ?? profileOf(seed);
-  const isMixed = profile === "mixed";
+  const isMixed = profile === "mixed" || profile === "modes";
   const ratio = (...choices: number[]) => (isMixed ? (dice.pick(choices) ?? 0) : 0);
   const delayMinMs = dice.between(0.2, 5);
   return {
     profile,
     nodesCount: profile === "massSilence" ? dice.whole(4, 5) : dice.whole(3, 5),
-    hostsCount: dice.whole(10, 30),
+    hostsCount: profile === "reverseHerd" ? herdHostsCount : dice.whole(10, 30),
     faultsMs: dice.whole(60, 120) * 1_000,
-    pushesPerSecond: dice.pick([5, 10, 20, 100, 2_000]) ?? 2_000,
+    pushesPerSecond: paceOf(dice, profile),
     driftRatio: dice.pick([0, 0.01, 0.05]) ?? 0,
     localRatio: ratio(0, 0, 0, 0.02),
     commandMaxMs: dice.pick([0, 20, 500, 8_000]) ?? 0,
@@ -141,18 +161,35 @@ export function swarmOf(seed: number, only: Profile | undefined): Swarm {
       unknownRatio: ratio(0, 0, 0.02, 0.2),
       slowRatio: ratio(0, 0, 0.02, 0.1),
     },
-    faults: faultRates(dice, profile),
+    faults: { ...faultRates(dice, profile), ...modeFaultRates(seed, profile) },
     operationsPerMinute:
       profile === "storeLoss" || profile === "outage" ? 0 : (dice.pick([0, 20, 60, 120]) ?? 0),
   };
 }
 
-function faultRates(dice: Dice, profile: Profile): Record<FaultName, number> {
-  const rates = {} as Record<FaultName, number>;
+function paceOf(dice: Dice, profile: Profile): number {
+  const pace = dice.pick([5, 10, 20, 100, 2_000]) ?? 2_000;
+  return profile === "reverseHerd" ? 2_000 : pace;
+}
+
+function faultRates(dice: Dice, profile: Profile): Record<(typeof faultNames)[number], number> {
+  const rates = {} as Record<(typeof faultNames)[number], number>;
   for (const name of faultNames) {
     const rate = dice.pick([0, 0, 0, 0.5, 1.5, 4]) ?? 0;
-    if (profile === "mixed") rates[name] = measuredOnly.has(name) ? 0 : rate;
+    if (profile === "mixed" || profile === "modes") rates[name] = measuredOnly.has(name) ? 0 : rate;
     else rates[name] = faultsOf[profile].includes(name) ? Math.max(rate, 2) : 0;
+  }
+  return rates;
+}
+
+function modeFaultRates(seed: number, profile: Profile) {
+  const dice = Dice.of(seed, "modes/faults");
+  const rates = {} as Record<(typeof modeFaultNames)[number], number>;
+  for (const name of modeFaultNames) {
+    const rate = dice.pick([0, 0, 1, 3]) ?? 0;
+    if (profile === "mixed") rates[name] = 0;
+    else if (profile === "modes") rates[name] = rate;
+    else rates[name] = faultsOf[profile].includes(name) ? 2 : 0;
   }
   return rates;
 }

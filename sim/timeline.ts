@@ -12,13 +12,19 @@ interface TimelineEvent {
 }
 
 /** Immediates queued together: promises settle between any two, and the loop polls less often. */
-const stepsPerTurn = 64;
+const stepsPerTurnDefault = 64;
 
 export class Timeline {
+  readonly #stepsPerTurn: number;
   #nowMs = 0;
   #sequence = 0;
   #stepCount = 0;
   readonly #heap: TimelineEvent[] = [];
+
+  /** 1: what an event leaves to an immediate of its own happens before the next event, too. */
+  constructor(stepsPerTurn = stepsPerTurnDefault) {
+    this.#stepsPerTurn = stepsPerTurn;
+  }
 
   get nowMs(): number {
     return this.#nowMs;
@@ -82,7 +88,7 @@ export class Timeline {
       };
       const turn = () => {
         if (isDone) return;
-        for (let count = 0; count < stepsPerTurn; count++) setImmediate(step);
+        for (let count = 0; count < this.#stepsPerTurn; count++) setImmediate(step);
         setImmediate(turn);
       };
       turn();

@@ -10,6 +10,7 @@ import { digestOf } from "../src/protocol/digest.ts";
 import { Dice } from "./dice.ts";
 import { flawLine, guardedConfig, type Flaw } from "./flaws.ts";
 import type { HostEffect, HostState, Ledger, Told } from "./ledger.ts";
+import { modesOf } from "./modes.ts";
 import { stackOf } from "./sim-host.ts";
 import type { NodeProcess } from "./sim-node.ts";
 import type { World } from "./world.ts";
@@ -151,7 +152,11 @@ export class Workload {
       "put",
       () => state,
       (operations) =>
-        operations.putHost(id, { address: state.address, labels: state.labels, pins: {} }, actor),
+        operations.putHost(
+          id,
+          { address: state.address, labels: state.labels, pins: {}, ...this.#mode(id) },
+          actor,
+        ),
     );
   }
 
@@ -183,7 +188,7 @@ export class Workload {
       this.#states.set(id, { ...state, ...next });
       const effect: HostEffect = (seen) => ({ ...next, pins: seen?.pins ?? {} });
       await this.#changeHost(id, isMove ? "move" : "relabel", effect, (operations) =>
-        operations.putHost(id, next, actor),
+        operations.putHost(id, { ...next, ...this.#mode(id) }, actor),
       );
     }
   }
@@ -326,6 +331,12 @@ export class Workload {
       };
       look();
     });
+  }
+
+  /** A record that is made anew after a removal needs its modes again. */
+  #mode(id: string): { mode?: readonly string[] } {
+    const modes = modesOf(this.#world.seed, this.#world.swarm.profile, id);
+    return modes === undefined ? {} : { mode: modes.list };
   }
 
   #labels(): Record<string, string> {

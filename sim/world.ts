@@ -6,16 +6,24 @@
 import type { NodeSetup } from "../src/node/node-setup.ts";
 import type { Hello } from "../src/protocol/sync.ts";
 import { ensureView, readView } from "../src/membership/view-store.ts";
+import { MemoryObjectStore } from "../src/objects/memory-object-store.ts";
 import { MemoryStore } from "../src/store/memory-store.ts";
 import { initialiseCluster, type Meta } from "../src/store/meta.ts";
 import { keys, type Item, type Key } from "../src/store/store.ts";
 import { createRandom } from "../src/kernel/random.ts";
 import { Dice } from "./dice.ts";
 import type { Flaw } from "./flaws.ts";
+import { hasModes, modeFlags, modesOf } from "./modes.ts";
 import { Network } from "./network.ts";
 import { Recorder } from "./observations.ts";
 import { Oracle } from "./oracle.ts";
+import { ProcessClock } from "./process-clock.ts";
+import { runModes } from "./sim-agent.ts";
+import type { DoorsOfWorld, Knock } from "./sim-doors.ts";
 import { SimHost, stackOf, type HostGuards } from "./sim-host.ts";
+import { SimLink } from "./sim-link.ts";
+import { watchLinks } from "./watched-links.ts";
+import { calmObjects, type ObjectsOfWorld } from "./sim-objects.ts";
 import { fleetUrlOf, SimNode, type NodeProcess } from "./sim-node.ts";
 import { calmStore, type StoreTrouble } from "./sim-store.ts";
 import type { Listener } from "./sim-transport.ts";
@@ -28,6 +36,7 @@ const lossGapMs = 20_000;
 const dumpEveryMs = 5_000;
 const dumpsMax = 12;
 const troubledCallsKept = 50;
+const knocksKept = 200;
 
 /** What a negative control takes out of the product. */
 export interface Controls {
@@ -38,8 +47,8 @@ export interface Controls {
 export class World {
   readonly seed: number;
   readonly swarm: Swarm;
-  readonly timeline = new Timeline();
-  readonly recorder = new Recorder(this.timeline);
+  readonly timeline: Timeline;
+  readonly recorder: Recorder;
   readonly store = new MemoryStore();
   readonly oracle = new Oracle(this.store, partitionsCount);
   readonly trouble: StoreTrouble = { ...calmStore };
@@ -60,6 +69,14 @@ export class World {
   readonly lateHosts = new Set<string>();
   /** Releases of the guarded config that some hosts cannot take, by digest. */
   readonly flaws = new Map<string, Flaw>();
+  /** Connections that hosts opened and that nobody has closed. */
+  readonly links = new Set<SimLink>();
+  /** The last genuine knocks, oldest first. */
+  readonly knocks: Knock[] = [];
+  readonly balancer = { lieRatio: 0 };
+  readonly objects: ObjectsOfWorld;
+  readonly #doors: DoorsOfWorld;
+  readonly #killDice: Dice;
   readonly #controls: Controls;
   readonly #helloDice: Dice;
   #meta: Meta | undefined;
@@ -68,6 +85,9 @@ export class World {
     this.seed = seed;
     this.swarm = swarm;
     this.#controls = controls;
+    // Nodes write to links in immediates.
+    this.timeline = hasModes(swarm.profile) ? new Timeline(1) : new Timeline();
+    this.recorder = new Recorder(this.timeline);
     this.network = new Network(this.timeline, Dice.of(seed, "network"), {
       ...swarm.network,
       lossRatio: 0,
@@ -75,6 +95,29 @@ export class World {
       lateRatio: 0,
     });
     this.#helloDice = Dice.of(seed, "hello");
+    this.#killDice = Dice.of(seed, "modes/kill");
+    this.objects = {
+      timeline: this.timeline,
+      dice: Dice.of(seed, "modes/objects"),
+      inner: new MemoryObjectStore(),
+      trouble: { ...calmObjects },
+      earlier: new Map(),
+    };
+    this.#doors = {
+      network: this.network,
+      recorder: this.recorder,
+      dice: Dice.of(seed, "modes/doors"),
+      slots: () => [...this.nodes.keys()],
+      wantedSlots: () =>
+        [...this.nodes.values()].flatMap(({ isWanted, slot }) => (isWanted ? [slot] : [])),
+      processAt: (slot) => this.nodes.get(slot)?.process,
+      openLink: (process, slot, host, clock) => this.#openLink(process, slot, host, clock),
+      noteKnock: (knock) => {
+        this.knocks.push(knock);
+        if (this.knocks.length > knocksKept) this.knocks.shift();
+      },
+      lieRatio: () => this.balancer.lieRatio,
+    };
   }
 
   /** The cluster's items, and nodes that are not started yet. */
@@ -95,6 +138,8 @@ export class World {
   addHost(id: string, address: string): SimHost {
     const { timeline, recorder, swarm } = this;
     const dice = Dice.of(this.seed, `host/${id}`);
+    const modes = modesOf(this.seed, swarm.profile, id);
+    const outside = { doors: this.#doors, objects: this.objects, cluster: "sim" };
     const host = new SimHost(
       {
         timeline,
@@ -103,6 +148,7 @@ export class World {
         cluster: "sim",
         guards: this.#controls.guards,
         hello: (from, hello) => this.#hello(from, hello),
+        run: modes === undefined ? undefined : (life) => runModes(outside, modes, life),
       },
       id,
       address,
@@ -171,6 +217,14 @@ export class World {
           onDefect: (error) => recorder.fail("crash", "peer call", stackOf(error)),
         },
         pushesPerSecond: swarm.pushesPerSecond,
+        modes: hasModes(swarm.profile)
+          ? {
+              objects: this.objects,
+              flags: modeFlags(this.seed, swarm.profile),
+              onStarted: (process) => watchLinks(process, recorder),
+              onKilled: (process) => this.#lostNode(process),
+            }
+          : undefined,
         driftRatio: swarm.driftRatio,
         overrides: this.#controls.overrides,
       },
@@ -192,6 +246,40 @@ export class World {
     if (key.pk !== keys.view.pk || key.sk !== keys.view.sk) return;
     const view = await readView(this.store);
     if (view !== undefined) this.recorder.observe({ kind: "view.stored", by, view });
+  }
+
+  #openLink(
+    process: NodeProcess | undefined,
+    slot: string,
+    host: SimHost,
+    clock: ProcessClock,
+  ): SimLink {
+    const { timeline, network } = this;
+    const link = new SimLink(
+      { timeline, network, onClosed: (closed) => this.links.delete(closed) },
+      {
+        node: {
+          endpoint: slot,
+          clock: process?.clock ?? new ProcessClock(timeline),
+          isMachineUp: () => this.nodes.get(slot)?.process !== undefined,
+        },
+        host: { endpoint: host.endpoint, clock, isMachineUp: () => host.isUp },
+      },
+    );
+    // A balancer that lies keeps the connection and does nothing with it.
+    link.isDeaf = process === undefined;
+    this.links.add(link);
+    return link;
+  }
+
+  /** Killed, or without power: then nobody closes its connections. */
+  #lostNode({ clock }: NodeProcess): void {
+    const isSilent = this.#killDice.chance(0.3);
+    for (const link of this.links) {
+      if (link.node.side.clock !== clock) continue;
+      if (isSilent) this.links.delete(link);
+      else link.reset("node");
+    }
   }
 
   #noteTrouble(slot: string, isCut: boolean): void {

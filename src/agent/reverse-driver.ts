@@ -68,7 +68,9 @@ class Standing {
       this.#cancel?.();
       this.#settle?.({ kind: "lost" });
     });
-    this.#watch();
+    // Closed while its answer was on the way: nobody says so again.
+    if (socket.destroyed) this.#settle?.({ kind: "lost" });
+    else this.#watch();
   }
 
   /** From now on the node's requests are answered. */
