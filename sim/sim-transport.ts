@@ -160,8 +160,10 @@ function saidIn(result: ExchangeResult): { boot: string | undefined; isRejected:
   if (!isReply || result.body.length < 10) return nothing;
   const reply = JSON.parse(result.body.toString("utf8")) as SyncReply;
   const results = new Set(reply.configs.map((config) => config.result));
-  // Contents that the host asks for come first; its verdict follows with the next answer.
-  return { boot: reply.boot, isRejected: results.has("rejected") && !results.has("missing") };
+  // Contents that the host asks for come first, and what it could not apply is tried again: its verdict
+  // stands alone in a later answer.
+  const isFinal = !results.has("missing") && !results.has("failed");
+  return { boot: reply.boot, isRejected: results.has("rejected") && isFinal };
 }
 
 function textOf(result: ExchangeResult): string {

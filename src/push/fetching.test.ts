@@ -66,6 +66,25 @@ describe("a host that polls", () => {
     expect(set.pusher.status(host.id)).toMatchObject({ reachability: "ok" });
   });
 
+  it("is not parked for what it should hold now by a verdict on what it should have held before", async () => {
+    const set = setUp();
+    const host = set.host("h1");
+    const bad = set.release("bad");
+    host.refused.add(bad.configs[0]?.digest ?? "");
+    want(set, host, bad, ["poll"]);
+    const rendered = await set.pusher.render(host.id);
+    if (rendered === undefined) throw new Error("Expected the host to be served");
+    const request = { origin: "", path: "", deadlineMs: 1, headers: { ...rendered.headers } };
+    const late = host.answer({ ...request, body: rendered.body }, set.clock.monotonicMs());
+    if (late.kind !== "reply") throw new Error("Expected a reply");
+    const good = set.release("good");
+    want(set, host, good, ["poll"]);
+    expect(set.pusher.reported(host.id, late)).toEqual({ needsSync: true });
+    expect(set.pusher.status(host.id)?.parked).toBeUndefined();
+    await fetchAndReport(set, host);
+    expect(host.manifest).toBe(good.digest);
+  });
+
   it("gets the usual gzip and full form once the node knows what it lacks", async () => {
     const set = setUp();
     const host = set.host("h1");

@@ -102,6 +102,17 @@ export function classifyReport(
   return classifyExchange(result, { host, manifest, form: "short" });
 }
 
+/**
+ * A report may be about what the host should have held a while ago: what became of that says what it
+ * holds, and nothing about what it should hold now.
+ */
+export function aboutFence(said: PushOutcome, fence: Fence): PushOutcome {
+  const { kind, reply } = said;
+  const isVerdict = kind === "rejected" || kind === "failed" || kind === "missing";
+  if (!isVerdict || reply === undefined || reply.fence === formatFence(fence)) return said;
+  return { ...outcome("differs", ""), reply };
+}
+
 /** What the outcome of a push means for a host that may fetch; notes in `entry` what lies ready. */
 export function judged(
   entry: PushEntry,

@@ -38,6 +38,11 @@ describe("classifyExchange", () => {
       kind: "failed",
     },
     {
+      what: "a config that could not be applied, also beside a refused one",
+      result: reply(200, syncReply({ configs: [config("rejected"), config("failed", "d")] })),
+      kind: "failed",
+    },
+    {
       what: "a full form answered with another manifest and no reason",
       result: reply(200, syncReply({ manifest: other })),
       kind: "failed",

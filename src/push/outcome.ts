@@ -209,8 +209,9 @@ function classifyReply(body: Buffer, expected: Expected): PushOutcome {
     else if (config.result === "failed") failed ??= explain(config);
   }
   if (missing !== undefined) return { ...outcome("missing", ""), reply, missing };
-  if (rejected !== undefined) return { ...outcome("rejected", rejected), reply };
+  // What could not be applied may be later; that something else is refused must not end that.
   if (failed !== undefined) return { ...outcome("failed", failed), reply };
+  if (rejected !== undefined) return { ...outcome("rejected", rejected), reply };
   if (reply.manifest === expected.manifest) return synced(reply);
   if (expected.form === "short") return { ...outcome("differs", ""), reply };
   const message = "the host says that all is applied but holds another manifest";

@@ -17,6 +17,7 @@ import {
   type HostCheckpoint,
 } from "./host-checkpoint.ts";
 import {
+  aboutFence,
   classifyReport,
   isOffered,
   judged,
@@ -139,7 +140,7 @@ class SlicePusher implements Pusher {
     if (entry === undefined) return undefined;
     const moment = this.#moment();
     const flight = flightOf(entry, "change", moment.atMs);
-    const said = classifyReport(reply, id, flight.manifest.digest);
+    const said = aboutFence(classifyReport(reply, id, flight.manifest.digest), flight.fence);
     flight.via = via ?? reportedVia(entry);
     if (outcomePolicies[said.kind].isSignOfLife) entry.reportedMs = moment.atMs;
     this.#takeOutcome(entry, flight, said, moment);
