@@ -183,9 +183,10 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
   ) {
     next.parked = undefined;
   }
-  // The refused config was not alone: others of its manifest may have been undone since.
-  const heldBefore = next.held?.manifest;
-  if (heldBefore !== undefined && heldBefore !== reply.manifest) next.parked = undefined;
+  // The refused config was not alone: others of its manifest may have been undone since, by a manifest that the
+  // host was given in between. Where it still speaks of the refusal, nothing came in between.
+  const isHeldOther = next.held !== undefined && next.held.manifest !== reply.manifest;
+  if (isHeldOther && !reply.configs.some(isProblem)) next.parked = undefined;
   const hasRested = moment.atMs - next.parkedSinceMs >= failedRestMs;
   if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
   next.held = heldAfter(next, reply, sent);
