@@ -82,6 +82,7 @@ export function afterOutcome(
   }
   if (pushed.kind === "ambiguous") next.unanswered = sent.manifest.digest;
   else if (policy.isSignOfLife && pushed.kind !== "busy") next.unanswered = undefined;
+  if (pushed.kind === "differs" && pushed.reply !== undefined) unparkUndone(next, pushed.reply);
   if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent, moment);
   next.isQuarantined =
     pushed.kind === "quarantined" || (status.isQuarantined && !policy.isSignOfLife);
@@ -169,6 +170,15 @@ function countFailure(next: Status, atMs: number, rules: StatusRules): void {
 /** A full disk or a stuck reload may be over by then; a refused release is not. */
 const failedRestMs = 5 * 60_000;
 
+/**
+ * The refused config was not alone: others of its manifest may have been undone since, by a manifest that
+ * the host was given in between. Where it still speaks of the refusal, nothing came in between.
+ */
+function unparkUndone(next: Status, reply: SyncReply): void {
+  const isHeldOther = next.held !== undefined && next.held.manifest !== reply.manifest;
+  if (isHeldOther && !reply.configs.some(isProblem)) next.parked = undefined;
+}
+
 function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Moment): void {
   const isOtherAgent = next.boot !== reply.boot || next.agent !== reply.agent;
   next.boot = reply.boot;
@@ -183,10 +193,6 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
   ) {
     next.parked = undefined;
   }
-  // The refused config was not alone: others of its manifest may have been undone since, by a manifest that the
-  // host was given in between. Where it still speaks of the refusal, nothing came in between.
-  const isHeldOther = next.held !== undefined && next.held.manifest !== reply.manifest;
-  if (isHeldOther && !reply.configs.some(isProblem)) next.parked = undefined;
   const hasRested = moment.atMs - next.parkedSinceMs >= failedRestMs;
   if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
   next.held = heldAfter(next, reply, sent);
