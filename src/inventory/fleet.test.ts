@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../kernel/random.ts";
 import { MemoryStore } from "../store/memory-store.ts";
-import { keys } from "../store/store.ts";
+import { keys, type Store } from "../store/store.ts";
 import { FleetStore, packRules } from "./fleet.ts";
 import { pack } from "./packed-json.ts";
 import { emptyFleet, type Patch, type Rule } from "./rules.ts";
@@ -31,7 +31,41 @@ function create() {
   return { store, fleets: new FleetStore(store, createRandom("test")) };
 }
 
+/** A store whose first write of the rules gets no answer and lands just before the second arrives. */
+function lateFirstWrite(store: MemoryStore): Store {
+  let late: (() => Promise<unknown>) | undefined;
+  let puts = 0;
+  const put: Store["put"] = async (item, conditions) => {
+    if (item.pk !== keys.fleet.pk || ++puts > 2) return store.put(item, conditions);
+    if (puts === 2) await late?.();
+    else {
+      late = () => store.put(item, conditions);
+      return { kind: "unknown", cause: new Error("no answer") };
+    }
+    return store.put(item, conditions);
+  };
+  return new Proxy(store, {
+    get: (target, name) => {
+      if (name === "put") return put;
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 describe("the fleet item", () => {
+  it("takes a write that landed during the next try for its own, whatever that try would say", async () => {
+    const { store } = create();
+    const fleets = new FleetStore(lateFirstWrite(store), createRandom("test"));
+    let tries = 0;
+    const made = await fleets.change(async (current, revision) => {
+      if (++tries > 2) throw new Error("nothing is left to be done");
+      return adding("r1")(current, revision);
+    });
+    expect(made).toMatchObject({ revision: 1, rules: [{ rollout: "r1" }] });
+    expect(tries).toBe(2);
+  });
+
   it("is empty where there is none, and a failed read is an error, never empty", async () => {
     const { fleets, store } = create();
     expect(await fleets.read()).toBe(emptyFleet);

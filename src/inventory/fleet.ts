@@ -51,6 +51,8 @@ export class FleetStore {
    */
   async change(attempt: (fleet: Fleet, revision: number) => Promise<Patch>): Promise<Fleet> {
     let fleet = await this.read();
+    const writers = new Set<unknown>();
+    const unsure: Patch[] = [];
     for (let tries = 0; tries < triesMax; tries++) {
       this.#requireForward(fleet);
       const patch = await attempt(fleet, fleet.revision + 1);
@@ -64,11 +66,14 @@ export class FleetStore {
         this.#newestRevision = made.revision;
         return made;
       }
-      // Read after a refusal too: the store's own client repeats writes whose answer it lost.
+      // Read after a refusal too: the store's own client repeats writes whose answer it lost. A write without
+      // an answer may also land later, while the next try is on its way.
+      writers.add(writer);
+      if (outcome.kind === "unknown") unsure.push(patch);
       const current = await this.#store.get(keys.fleet);
       const latest = this.#decode(current);
-      if (current?.attributes["writer"] === writer) return latest;
-      if (outcome.kind === "unknown" && isInPlace(patch, latest)) return latest;
+      if (writers.has(current?.attributes["writer"])) return latest;
+      if (unsure.some((each) => isInPlace(each, latest))) return latest;
       fleet = latest;
     }
     throw new CoxswainError(

@@ -11,7 +11,10 @@ interface Constant {
 
 export const measured = {
   processBytes: { value: 130e6, source: "assumed: a Node.js process with a node's libraries" },
-  idleHostBytes: { value: 1_090, source: "bench -- memory --idle-hosts 100000: resident, per host" },
+  idleHostBytes: {
+    value: 1_090,
+    source: "bench -- memory --idle-hosts 100000: resident, per host",
+  },
   connectionBytes: { value: 5_300, source: "bench -- memory: socket transport, per connection" },
   pushCpuSeconds: { value: 37e-6, source: "bench -- push: warm, sender's CPU per push" },
   firstPushCpuSeconds: { value: 102e-6, source: "bench -- push: cold, sender's CPU per push" },
