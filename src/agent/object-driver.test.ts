@@ -5,102 +5,18 @@ import { createRandom } from "../kernel/random.ts";
 import { MemoryObjectStore } from "../objects/memory-object-store.ts";
 import {
   contentKey,
-  decodeStatus,
-  encodeContent,
   encodeManifest,
   encodePointer,
   manifestKey,
   pointerKey,
-  statusKey,
-  type HostPointer,
 } from "../objects/object-layout.ts";
-import type { ObjectReader } from "../objects/object-store.ts";
 import { digestOf, manifestDigestOf, type Digest } from "../protocol/digest.ts";
 import { limits } from "../protocol/limits.ts";
-import type { SyncReply } from "../protocol/sync.ts";
 import { createHost, target } from "./agent-fixture.ts";
 import { ObjectDriver } from "./object-driver.ts";
+import { lay, path, readOnly, setUp, stopAll } from "./object-driver-fixture.ts";
 
-const path = "/etc/app.conf";
-const running: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const stop of running.splice(0)) await stop();
-});
-
-/** A driver that looks for host h1 in `objects`; ends with the test and leaves no timer. */
-async function setUp(
-  options: Parameters<typeof createHost>[0] = {},
-  objects?: MemoryObjectStore,
-  /** What the driver is given in place of the store. */
-  place?: (store: MemoryObjectStore) => ObjectReader,
-) {
-  const store = objects ?? new MemoryObjectStore();
-  const host = await createHost({ listed: { "app.conf": target() }, ...options });
-  const gets: string[] = [];
-  store.before = (call, key) => {
-    if (call === "get") gets.push(key.split("/")[2] ?? "");
-  };
-  const reports: SyncReply[] = [];
-  const log: string[] = [];
-  const state = { needsSync: false, isNodeThere: true };
-  const warn = (fields: object) => log.push("error" in fields ? String(fields.error) : "");
-  const driver = new ObjectDriver(
-    {
-      clock: host.clock,
-      random: createRandom("object"),
-      log: { ...silentLogger, warn },
-      core: host.core,
-      open: async () => place?.(store) ?? store,
-      report: async ({ body }) => {
-        if (!state.isNodeThere) return undefined;
-        reports.push(body as SyncReply);
-        return { needsSync: state.needsSync };
-      },
-    },
-    { host: "h1", cluster: "c1" },
-  );
-  const stopping = new AbortController();
-  const ran = driver.run(stopping.signal).catch((error: unknown) => {
-    if (!stopping.signal.aborted) throw error;
-  });
-  running.push(async () => {
-    stopping.abort(new Error("the test is over"));
-    await ran;
-    expect(host.clock.timerCount).toBe(0);
-  });
-  const held = () => host.disk.text(path);
-  const left = () => {
-    const bytes = store.objects.get(statusKey("c1", "h1"));
-    return bytes && decodeStatus(bytes, { cluster: "c1", host: "h1" });
-  };
-  return { host, store, gets, reports, log, state, driver, held, left };
-}
-
-/** As an agent sees a bucket behind a web server. */
-function readOnly(store: MemoryObjectStore): ObjectReader {
-  return { get: (key, options) => store.get(key, options), close: () => {} };
-}
-
-/** Lays a release of app.conf ready; `parts` override fields of the pointer. */
-function lay(store: MemoryObjectStore, text: string, fleet: number, parts = {}): Digest {
-  const digest = digestOf(Buffer.from(text));
-  const configs = [{ name: "app.conf", digest, size: text.length }];
-  const manifest = manifestDigestOf(configs);
-  const pointer: HostPointer = {
-    cluster: "c1",
-    host: "h1",
-    fence: { generation: 1, fleet, host: 1 },
-    view: 3,
-    node: "n1",
-    manifest,
-    nextPollMs: 10_000,
-    ...parts,
-  };
-  store.objects.set(contentKey("c1", digest), encodeContent(Buffer.from(text)));
-  store.objects.set(manifestKey("c1", manifest), encodeManifest(manifest, configs));
-  store.objects.set(pointerKey("c1", "h1"), encodePointer(pointer));
-  return manifest;
-}
+afterEach(stopAll);
 
 describe("an agent that reads from an object store", () => {
   it("applies what lies there, reports it, and then only asks whether it is new", async () => {
@@ -176,87 +92,6 @@ describe("an agent that reads from an object store", () => {
     lay(set.store, "good", 2);
     await set.host.clock.advance(10_000);
     expect(set.held()).toBe("good");
-  });
-});
-
-describe("an agent that no node hears", () => {
-  it("leaves its answer beside its pointer, again when something changed, and else every five minutes", async () => {
-    const set = await setUp();
-    set.state.isNodeThere = false;
-    const manifest = lay(set.store, "one", 1);
-    await set.host.clock.advance(2_000);
-    const { boot } = set.host.core.held();
-    const fence = { generation: 1, fleet: 1, host: 1 };
-    const answered = { cluster: "c1", host: "h1", boot, fence, manifest, status: 200 };
-    expect(set.left()).toMatchObject({
-      ...answered,
-      serial: 1,
-      reply: { host: "h1", boot, fence: "1.1.1", manifest, configs: [{ result: "applied" }] },
-    });
-    lay(set.store, "two", 2);
-    await set.host.clock.advance(10_000);
-    expect(set.left()).toMatchObject({ serial: 2, fence: { fleet: 2 } });
-    await set.host.clock.advance(280_000);
-    expect(set.left()).toMatchObject({ serial: 2 });
-    await set.host.clock.advance(20_000);
-    expect(set.left()).toMatchObject({ serial: 3 });
-  });
-
-  it("says what it refused, and to what it says so", async () => {
-    const code = 1;
-    const set = await setUp({
-      listed: { "app.conf": target({ check: ["check"] }) },
-      run: () => ({ kind: "exited", code, output: "" }),
-    });
-    set.state.isNodeThere = false;
-    const manifest = lay(set.store, "bad", 1);
-    await set.host.clock.advance(2_000);
-    expect(set.left()).toMatchObject({ manifest, reply: { configs: [{ result: "rejected" }] } });
-    lay(set.store, "older", 0);
-    await set.host.clock.advance(310_000);
-    expect(set.left()).toMatchObject({
-      fence: { fleet: 0 },
-      status: 409,
-      reply: { fence: "1.1.1" },
-    });
-  });
-
-  it("leaves nothing where a node hears it", async () => {
-    const set = await setUp();
-    lay(set.store, "one", 1);
-    await set.host.clock.advance(20 * 60_000);
-    expect(set.reports.length).toBeGreaterThan(2);
-    expect(set.left()).toBeUndefined();
-  });
-
-  it("says once that it can only read, and goes on reading", async () => {
-    const set = await setUp({}, undefined, readOnly);
-    set.state.isNodeThere = false;
-    lay(set.store, "one", 1);
-    await set.host.clock.advance(60_000);
-    lay(set.store, "two", 2);
-    await set.host.clock.advance(10_000);
-    expect(set.held()).toBe("two");
-    expect(set.log).toEqual(["the place can only be read"]);
-  });
-
-  it("without the right to write tries every five minutes, says so once, and succeeds when it may", async () => {
-    const set = await setUp();
-    set.state.isNodeThere = false;
-    let tries = 0;
-    let isDenied = true;
-    set.store.before = (call) => {
-      if (call !== "put") return;
-      tries++;
-      if (isDenied) throw new CoxswainError("OBJECTS_DENIED", "no rights");
-    };
-    lay(set.store, "one", 1);
-    await set.host.clock.advance(14 * 60_000);
-    expect(tries).toBe(3);
-    expect(set.log).toEqual(["no rights"]);
-    isDenied = false;
-    await set.host.clock.advance(5 * 60_000);
-    expect(set.left()).toMatchObject({ status: 200 });
   });
 });
 
