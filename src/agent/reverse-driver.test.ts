@@ -116,6 +116,11 @@ function drive(urls: readonly string[], isDirect = false): ReverseDriver {
   return driver;
 }
 
+/** By the host's end, or by a reset where it had not read all that it was sent. */
+function isClosed(link: Duplex | undefined): boolean {
+  return link !== undefined && (link.readableEnded || link.destroyed);
+}
+
 async function until(what: string, check: () => boolean, withinMs = 5_000): Promise<void> {
   const endMs = systemClock.monotonicMs() + withinMs;
   while (!check()) {
@@ -238,13 +243,13 @@ describe("an end", () => {
     let wasOpen = false;
     const answer = next.answer;
     next.answer = () => {
-      wasOpen = old.links[0]?.destroyed === false && !old.links[0].readableEnded;
+      wasOpen = !isClosed(old.links[0]);
       return answer();
     };
     old.say("/coxswain/v1/detach", '{"withinMs":10,"reason":"drain"}');
     await until("attached elsewhere", () => next.links.length === 1);
     expect(wasOpen).toBe(true);
-    await until("the old one is closed", () => old.links[0]?.readableEnded === true);
+    await until("the old one is closed", () => isClosed(old.links[0]));
     expect(old.heard.join("")).toContain("HTTP/1.1 204");
   });
 
@@ -264,7 +269,7 @@ describe("an end", () => {
     drive([node.url]);
     await until("attached", () => node.links.length === 1);
     const attachedMs = systemClock.monotonicMs();
-    await until("closed", () => node.links[0]?.readableEnded === true);
+    await until("closed", () => isClosed(node.links[0]));
     expect(systemClock.monotonicMs() - attachedMs).toBeGreaterThan(250);
     await until("attached anew", () => node.links.length === 2);
   });
@@ -275,7 +280,21 @@ describe("an end", () => {
     await until("attached", () => node.links.length === 1);
     stopping.abort(new Error("another mode"));
     await running;
-    await until("closed", () => node.links[0]?.readableEnded === true);
+    await until("closed", () => isClosed(node.links[0]));
+    expect(node.asks).toHaveLength(1);
+  });
+
+  it("leaves none open when the mode is left while the node answers", async () => {
+    const node = await FakeNode.start();
+    node.answer = () => {
+      // The answer is under way when this runs.
+      setImmediate(() => stopping.abort(new Error("another mode")));
+      return "";
+    };
+    drive([node.url]);
+    await until("attached", () => node.links.length === 1);
+    await until("closed", () => isClosed(node.links[0]));
+    await running;
     expect(node.asks).toHaveLength(1);
   });
 });
