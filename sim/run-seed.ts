@@ -52,6 +52,8 @@ const bounds = {
   answerMs: 20_000,
   /** Eviction in steps, a backoff, a quiet agent's hello, one push each. */
   convergeMs: 420_000,
+  /** A release that is tried again, by a host whose commands take longer than a push. */
+  retryMs: 60_000,
   /** For one release and one rollout. */
   mendMs: 60_000,
   stopMs: 90_000,
@@ -168,8 +170,13 @@ class SeedRun {
     await this.#checkLedger();
     // Nothing undoes itself afterwards.
     await this.#advance(3_000);
-    const missing = await missingIn(this.#world, core);
-    if (missing !== undefined) this.#fail(`converged, and then: ${missing}`);
+    // A release that cannot be loaded is tried again now and then, and this may be in the middle of it.
+    const isRefused = (await refusingHosts(this.#world, core)).length > 0;
+    if (isRefused) await this.#converge("converged, and then", core, bounds.retryMs);
+    else {
+      const missing = await missingIn(this.#world, core);
+      if (missing !== undefined) this.#fail(`converged, and then: ${missing}`);
+    }
   }
 
   #healAll(): Core {

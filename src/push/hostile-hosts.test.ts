@@ -189,7 +189,8 @@ describe("a reply that was right until something happened to it", () => {
   it("has an outcome, and leaves a status that can be kept and shown", () => {
     const kinds = new Set<OutcomeKind>();
     const base = { ...right, configs: [{ name: "a", result: "rejected", message: "no" }] };
-    const sent = { manifest, fence: { generation: 1, fleet: 2, host: 3 }, fenceText: "1.2.3" };
+    const fence = { generation: 1, fleet: 2, host: 3 };
+    const sent = { manifest, fence, fenceText: "1.2.3", form: "full" as const };
     const rules = { unreachableFailures: 3, unreachableAfterMs: 1_000, lostAfterMs: 10_000 };
     const context = { rules, draw: 0.5, isVerdictHeld: false };
     fc.assert(

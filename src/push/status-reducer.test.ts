@@ -6,7 +6,7 @@ import type { Manifest } from "../protocol/manifest.ts";
 import type { SyncReply } from "../protocol/sync.ts";
 import { checkpointOf, isWorthCheckpoint, restoreStatus } from "./host-checkpoint.ts";
 import { isParkedFor, needsPush, newStatus, type HostStatus } from "./host-status.ts";
-import { outcome, type OutcomeKind, type PushOutcome } from "./outcome.ts";
+import { outcome, type OutcomeKind, type PushForm, type PushOutcome } from "./outcome.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife, backoffMs } from "./status-reducer.ts";
 import { configClassOf, syncClassOf } from "./sync-class.ts";
 
@@ -27,16 +27,14 @@ interface At {
   readonly draw?: number;
   readonly isVerdictHeld?: boolean;
   readonly sent?: Manifest;
+  readonly form?: PushForm;
 }
 
 function after(status: HostStatus, pushed: PushOutcome, at: At = {}): HostStatus {
-  const { atMs = 0, draw = 0.5, isVerdictHeld = false, sent = manifest } = at;
+  const { atMs = 0, draw = 0.5, isVerdictHeld = false, sent = manifest, form = "full" } = at;
   const moment = { atMs, wallMs: 1_000_000 + atMs };
-  return afterOutcome(status, pushed, { manifest: sent, fence, fenceText: "1.2.3" }, moment, {
-    rules,
-    draw,
-    isVerdictHeld,
-  });
+  const said = { manifest: sent, fence, fenceText: "1.2.3", form };
+  return afterOutcome(status, pushed, said, moment, { rules, draw, isVerdictHeld });
 }
 
 function failing(kinds: readonly OutcomeKind[], everyMs: number): HostStatus {
@@ -173,6 +171,18 @@ describe("a refused manifest", () => {
     expect(needsPush(swept, manifest.digest)).toBe(true);
   });
 
+  it("is wanted again by another process of the agent, which tells what came of it before", () => {
+    const parked = after(newStatus(), rejected);
+    const same = after(parked, rejected, { form: "short" });
+    expect(isParkedFor(same, manifest.digest)).toBe(true);
+    const retold = replied("rejected", { manifest: digestOf("0"), boot: "boot-2" });
+    const restarted = after(same, retold, { form: "short" });
+    expect(needsPush(restarted, manifest.digest)).toBe(true);
+    const again = after(restarted, retold);
+    expect(needsPush(again, manifest.digest)).toBe(false);
+    expect(needsPush(after(again, retold, { form: "short" }), manifest.digest)).toBe(false);
+  });
+
   it("is tried once more when the host holds something else than when it was refused", () => {
     const parked = after(newStatus(), replied("rejected", holding("c")));
     const same = after(parked, replied("differs", holding("c")));
@@ -206,6 +216,29 @@ describe("a manifest that could not be applied twice", () => {
     const early = after(parked, differs, { atMs: 329_999 });
     expect(needsPush(early, manifest.digest)).toBe(false);
     expect(needsPush(after(early, differs, { atMs: 330_000 }), manifest.digest)).toBe(true);
+  });
+
+  it("rests no longer because the host tells of the failure whenever it is swept", () => {
+    const swept = [60_000, 180_000, 329_999].reduce(
+      (status, atMs) => after(status, failed, { atMs, form: "short" }),
+      parked,
+    );
+    expect(needsPush(swept, manifest.digest)).toBe(false);
+    expect(swept.lastError).toEqual(parked.lastError);
+    const rested = after(swept, failed, { atMs: 330_000, form: "short" });
+    expect(needsPush(rested, manifest.digest)).toBe(true);
+    expect(rested.nextAttemptMs).toBeUndefined();
+    const again = after(rested, failed, { atMs: 331_000 });
+    const later = (atMs: number) => after(again, failed, { atMs, form: "short" });
+    expect(needsPush(later(630_999), manifest.digest)).toBe(false);
+    expect(needsPush(later(631_000), manifest.digest)).toBe(true);
+  });
+
+  it("is parked as failed where it was refused before, by the answer to a sweep too", () => {
+    const refused = after(newStatus(), replied("rejected", { manifest: digestOf("0") }));
+    const once = after(refused, failed, { atMs: 60_000, form: "short" });
+    const twice = after(once, failed, { atMs: 120_000, form: "short" });
+    expect([once.parked?.class, twice.parked?.class]).toEqual(["rejected", "failed"]);
   });
 
   it("rests as long at a new owner, which knows of it from a checkpoint", () => {

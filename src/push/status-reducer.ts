@@ -26,6 +26,7 @@ import {
   outcomePolicies,
   type OutcomeKind,
   type OutcomePolicy,
+  type PushForm,
   type PushOutcome,
 } from "./outcome.ts";
 
@@ -35,6 +36,8 @@ export interface SentSync {
   readonly fence: Fence;
   /** `formatFence(fence)`. */
   readonly fenceText: string;
+  /** Only a full form lets the host try anything. */
+  readonly form: PushForm;
 }
 
 /** Contents travel in several rounds where they are large; more rounds than this is a host that forgets. */
@@ -94,7 +97,7 @@ export function afterOutcome(
       next.failedOnce = undefined;
     }
     if (pushed.kind !== "missing" || next.parked === undefined) succeed(next);
-  } else fail(next, pushed, sent, moment, context);
+  } else fail(next, status, pushed, sent, moment, context);
   return next.settle();
 }
 
@@ -258,11 +261,13 @@ function succeed(next: Status): void {
 
 function fail(
   next: Status,
+  status: HostStatus,
   pushed: PushOutcome,
   sent: SentSync,
   moment: Moment,
   context: OutcomeContext,
 ): void {
+  if (isRetold(status, pushed, sent)) return;
   const policy = outcomePolicies[pushed.kind];
   const { attempts } = next;
   const isRepeated = next.failedOnce === sent.manifest.digest;
@@ -281,6 +286,19 @@ function fail(
       : Math.max(backoffOf(next, policy, attempts, context.draw), pushed.retryAfterMs ?? 0);
   next.nextAttemptMs = moment.atMs + delayMs;
   next.nextAttemptWallMs = moment.wallMs + delayMs;
+}
+
+/**
+ * A host answers a short sync with what came of its last try. Where that is what its release is parked
+ * for, nothing is new: the release stays parked for as long as it was to, or is tried again if that is over.
+ */
+function isRetold({ parked }: HostStatus, { kind, reply }: PushOutcome, sent: SentSync): boolean {
+  return (
+    sent.form === "short" &&
+    reply !== undefined &&
+    parked?.manifest === sent.manifest.digest &&
+    parked.class === kind
+  );
 }
 
 /** Until the verdict the host is asked often: an answer within seconds is what people wait for. */
