@@ -121,6 +121,26 @@ describe("a poll that is answered with a sync", () => {
   });
 });
 
+describe("the node that is asked", () => {
+  it("changes after five answers, so that nobody stays with one that was replaced unawares", async () => {
+    const { polls, clock } = await polling(() => status(304));
+    await clock.advance(10 * 22_000);
+    const hosts = polls.slice(0, 10).map(({ url }) => url.host);
+    expect(new Set(hosts.slice(0, 5)).size).toBe(1);
+    expect(new Set(hosts.slice(5)).size).toBe(1);
+    expect(hosts[5]).not.toBe(hosts[0]);
+  });
+
+  it("changes after five minutes where polls are seldom", async () => {
+    const seldom = { ...status(304), headers: { "coxswain-next-poll": "200" } };
+    const { polls, clock } = await polling(() => seldom);
+    await clock.advance(3 * 220_000);
+    const hosts = polls.slice(0, 4).map(({ url }) => url.host);
+    expect(new Set(hosts.slice(0, 3)).size).toBe(1);
+    expect(hosts[3]).not.toBe(hosts[0]);
+  });
+});
+
 describe("a poll that is not answered as it should be", () => {
   it("comes back when the node says, to another node", async () => {
     const { polls, clock, driver } = await polling(() => status(503, 30_000));

@@ -20,6 +20,12 @@ const pollTimeoutMs = 10_000;
 /** Short form, full form, contents that were missing in two parts: more only turns in circles. */
 const roundsMax = 5;
 const spreadDefaultMs = 1_000;
+/**
+ * So long one node is asked. One that has lost the store for good still answers, with what it last knew, and
+ * cannot know that it was replaced; so no host stays with it.
+ */
+const pollsPerNode = 5;
+const nodeMaxMs = 5 * 60_000;
 
 export interface PollDriverPorts {
   readonly clock: Clock;
@@ -48,6 +54,9 @@ export class PollDriver implements ModeDriver {
   readonly #options: PollDriverOptions;
   #etag: string | undefined;
   #nodeIndex = 0;
+  /** Polls that the present node has answered, and when it did so first. */
+  #answeredCount = 0;
+  #answeredSinceMs = 0;
   #workedAtMs: number | undefined;
   /** The last poll was answered, and the next is not due yet. */
   #isContent = false;
@@ -140,9 +149,22 @@ export class PollDriver implements ModeDriver {
 
   #note({ kind }: PollResult): void {
     this.#isContent = kind === "answered";
-    if (this.#isContent) this.#workedAtMs = this.#ports.clock.monotonicMs();
+    if (this.#isContent) this.#noteAnswer(this.#ports.clock.monotonicMs());
     // The next try goes to another node: whatever is wrong may be wrong with this one alone.
-    else this.#nodeIndex += 1;
+    else this.#nextNode();
+  }
+
+  #noteAnswer(atMs: number): void {
+    this.#workedAtMs = atMs;
+    if (this.#answeredCount === 0) this.#answeredSinceMs = atMs;
+    this.#answeredCount += 1;
+    const isLong = this.#answeredCount >= pollsPerNode || atMs - this.#answeredSinceMs >= nodeMaxMs;
+    if (isLong) this.#nextNode();
+  }
+
+  #nextNode(): void {
+    this.#nodeIndex += 1;
+    this.#answeredCount = 0;
   }
 }
 
