@@ -2,7 +2,7 @@
  * One node slot and the processes that live in it: started, killed, frozen, drained and started again
  * by a supervisor, as the shipped `Node` object.
  */
-import { isCoxswainError } from "../src/kernel/errors.ts";
+import { isCoxswainError, messageOf } from "../src/kernel/errors.ts";
 import { silentLogger, type Logger } from "../src/kernel/log.ts";
 import { createMetrics, type Metrics } from "../src/kernel/metrics.ts";
 import { resolveOptions } from "../src/kernel/options.ts";
@@ -129,12 +129,15 @@ export class SimNode {
     try {
       how = await process.node.run(process.stopping.signal);
     } catch (error) {
-      how = isCoxswainError(error) ? error.code : stackOf(error);
+      // No stack: the transcript of a seed is the same in every folder.
+      how = isCoxswainError(error) ? error.code : messageOf(error);
       const isExpected =
         isCoxswainError(error, "MEMBER_SLOT_TAKEN", "NODE_STOPPED") ||
         process.stopping.signal.aborted;
       if (!isExpected) {
-        recorder.fail("crash", "node", `${process.name} ended with ${how}`, [process.name]);
+        recorder.fail("crash", "node", `${process.name} ended with ${stackOf(error)}`, [
+          process.name,
+        ]);
       }
     }
     process.ended = how;

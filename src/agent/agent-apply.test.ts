@@ -69,6 +69,20 @@ describe("applying", () => {
     expect(host.disk.text("/etc/app.conf")).toBe("good");
   });
 
+  test("a short sync is told what came of the last try, unless another process made it", async () => {
+    const host = await createHost({
+      listed: { "a.conf": target({ check: ["check", "{path}"] }) },
+      run: () => ({ kind: "exited", code: 1, output: "no" }),
+    });
+    await host.sync(fullSync("1.1.1", { "a.conf": "bad" }));
+    const ask = () => host.sync(shortSync("1.1.1", { "a.conf": "bad" }));
+    expect(results((await ask()).reply)).toEqual({ "a.conf": "rejected" });
+    await host.reopen();
+    expect(results((await ask()).reply)).toEqual({});
+    await host.sync(fullSync("1.1.1", { "a.conf": "bad" }));
+    expect(results((await ask()).reply)).toEqual({ "a.conf": "rejected" });
+  });
+
   test.each<[CommandOutcome, RegExp]>([
     [{ kind: "timedOut", output: "" }, /did not end within 1000 ms/],
     [{ kind: "notStarted", message: "ENOENT" }, /could not be started: ENOENT/],

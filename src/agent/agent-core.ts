@@ -107,7 +107,9 @@ class Core implements AgentCore {
   async open(): Promise<void> {
     const { random, log } = this.#ports;
     const { cluster, host } = this.#options;
-    this.#durable = (await this.#storage.load(cluster, host)) ?? this.#durable;
+    const loaded = await this.#storage.load(cluster, host);
+    // What an earlier process could not do, this one has not tried: its owner sends it once more.
+    if (loaded !== undefined) this.#durable = { ...loaded, outcomes: [] };
     await this.#recover();
     const recorded = this.#durable.configs.map(({ name }) => name);
     for (const name of new Set([...this.#options.targets.listed.keys(), ...recorded])) {

@@ -43,6 +43,7 @@ export interface DurableState {
   /** Highest view version seen within the fence's generation. */
   readonly view: number;
   readonly configs: readonly HeldRecord[];
+  /** What `offered` could not be brought to, by the process that wrote this. */
   readonly outcomes: readonly Outcome[];
   readonly intent: readonly Intent[];
 }

@@ -289,15 +289,17 @@ function fail(
 }
 
 /**
- * A host answers a short sync with what came of its last try. Where that is what its release is parked
- * for, nothing is new: the release stays parked for as long as it was to, or is tried again if that is over.
+ * A host answers a short sync with what came of its process's last try. Where that is what its release is
+ * parked for, nothing is new: it stays parked for as long as it was to, or is tried again if that is over.
  */
 function isRetold({ parked }: HostStatus, { kind, reply }: PushOutcome, sent: SentSync): boolean {
   return (
     sent.form === "short" &&
     reply !== undefined &&
     parked?.manifest === sent.manifest.digest &&
-    parked.class === kind
+    parked.class === kind &&
+    parked.boot === reply.boot &&
+    parked.agent === reply.agent
   );
 }
 
