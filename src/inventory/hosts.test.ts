@@ -6,6 +6,7 @@ import { encodeHost } from "./host-codec.ts";
 import { parseHostId, type HostInput } from "./host.ts";
 import { HostStore, recordOf } from "./hosts.ts";
 import { failCalls, interleave, loseAnswers } from "./test-faults.ts";
+import { TurnShare } from "./turn-share.ts";
 
 const digest = `sha256:${"1".repeat(64)}`;
 const id = parseHostId("h1");
@@ -274,5 +275,24 @@ describe("deleting a host", () => {
       await hosts.delete(id);
       expect(await hosts.get(id)).toBeUndefined();
     }
+  });
+});
+
+describe("loading a large partition", () => {
+  it("decodes a bounded number of hosts a turn", async () => {
+    const { hosts, store } = create();
+    const count = 950;
+    const items = Array.from({ length: count }, (_, at) => ({
+      ...keys.host(3, `h${at}`),
+      attributes: encodeHost(recordOf({ ...input(1), id: parseHostId(`h${at}`) }, 1)),
+    }));
+    store.restore(items);
+    let turnsCount = 1;
+    const sleep = async () => {
+      turnsCount += 1;
+    };
+    const loaded = await hosts.load(3, 1, new TurnShare({ sleep }, 400));
+    expect(loaded.hosts).toHaveLength(count);
+    expect(turnsCount).toBe(Math.ceil(count / 400));
   });
 });

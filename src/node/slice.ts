@@ -24,6 +24,7 @@ import type { Pusher } from "../push/pusher.ts";
 import { place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
 import { forEachBounded } from "../inventory/bounded.ts";
+import { TurnShare } from "../inventory/turn-share.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { isOutvoted, isOwnView, successorOf } from "./handover.ts";
 import { idsOf, isTableCurrent, Losses, type KnownPartition } from "./losses.ts";
@@ -59,7 +60,8 @@ export interface Checkpoints {
 }
 
 const loadsAtOnce = 24;
-const hostsPerTurn = 1_000;
+/** Hosts decoded, or given to the pusher, in one turn of the event loop: a few milliseconds. */
+const hostsPerTurn = 400;
 const retryLoadMs = 500;
 
 export class Slice {
@@ -72,6 +74,7 @@ export class Slice {
   #view: View = emptyView;
   #placement: Placement;
   readonly #rules: CurrentRules;
+  readonly #turns: TurnShare;
   #rereadUpTo = -1;
   readonly #changedWhileLoading = new Set<number>();
   /** What the table was seen to lose of the served partitions. */
@@ -84,6 +87,7 @@ export class Slice {
   constructor(ports: SlicePorts, options: { partitionsCount: number; overlapMaxMs: number }) {
     this.#ports = ports;
     this.#rules = new CurrentRules(ports.fleets, ports.log);
+    this.#turns = new TurnShare(ports.clock, hostsPerTurn);
     this.partitionsCount = options.partitionsCount;
     this.#overlapMaxMs = options.overlapMaxMs;
     this.#placement = place(emptyView, options.partitionsCount);
@@ -308,9 +312,11 @@ export class Slice {
   }
 
   async #load(partition: number, head?: number): Promise<void> {
-    const loaded = await this.#ports.hosts.load(partition, head);
+    const loaded = await this.#ports.hosts.load(partition, head, this.#turns);
     const isNew = !this.#served.has(partition) && loaded.hosts.length > 0;
     const known = isNew ? await this.#ports.checkpoints.read(partition) : undefined;
+    // What follows the checks below is one step, so its turn is asked for before them.
+    await this.#turns.take(loaded.hosts.length);
     const isTorn = await this.#isTorn(partition, loaded);
     const current = this.#served.get(partition);
     if (current === undefined && !this.#wanted.has(partition)) return;

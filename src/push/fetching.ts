@@ -57,7 +57,7 @@ function reportEveryMs({ sweepIntervalMs, fetchOverdueMs }: ReportPace): number 
 /** Notes the sign of life; only a report says what is held. */
 export function standingOf(entry: PushEntry, atMs: number, options: ReportPace): FetchStanding {
   const { target, status, reportedMs } = entry;
-  entry.heardMs = atMs;
+  entry.heardAt(atMs);
   entry.via = "poll";
   const everyMs = reportEveryMs(options);
   return {
@@ -123,7 +123,7 @@ export function judged(
 ): PushOutcome {
   if (flight.modes === undefined || !isFetched(flight.modes)) return raw;
   // It may not have been able to fetch either: its silence counts from the end of the outage.
-  if (raw.kind === "offers") entry.heardMs = atMs;
+  if (raw.kind === "offers") entry.heardAt(atMs);
   if (raw.kind === "offered") {
     entry.offeredFence = flight.fenceText;
     if (atMs - entry.heardMs < fetchOverdueMs) return raw;

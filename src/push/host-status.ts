@@ -136,91 +136,91 @@ export class Status implements HostStatus {
     return this.trouble.failures;
   }
   set failures(value: number) {
-    this.#set("failures", value);
+    setTrouble(this, "failures", value);
   }
 
   get failingSinceMs(): number {
     return this.trouble.failingSinceMs;
   }
   set failingSinceMs(value: number) {
-    this.#set("failingSinceMs", value);
+    setTrouble(this, "failingSinceMs", value);
   }
 
   get attempts(): number {
     return this.trouble.attempts;
   }
   set attempts(value: number) {
-    this.#set("attempts", value);
+    setTrouble(this, "attempts", value);
   }
 
   get lastError(): HostError | undefined {
     return this.trouble.lastError;
   }
   set lastError(value: HostError | undefined) {
-    this.#set("lastError", value);
+    setTrouble(this, "lastError", value);
   }
 
   get nextAttemptMs(): number | undefined {
     return this.trouble.nextAttemptMs;
   }
   set nextAttemptMs(value: number | undefined) {
-    this.#set("nextAttemptMs", value);
+    setTrouble(this, "nextAttemptMs", value);
   }
 
   get nextAttemptWallMs(): number | undefined {
     return this.trouble.nextAttemptWallMs;
   }
   set nextAttemptWallMs(value: number | undefined) {
-    this.#set("nextAttemptWallMs", value);
+    setTrouble(this, "nextAttemptWallMs", value);
   }
 
   get parked(): Parked | undefined {
     return this.trouble.parked;
   }
   set parked(value: Parked | undefined) {
-    this.#set("parked", value);
+    setTrouble(this, "parked", value);
   }
 
   get parkedSinceMs(): number {
     return this.trouble.parkedSinceMs;
   }
   set parkedSinceMs(value: number) {
-    this.#set("parkedSinceMs", value);
+    setTrouble(this, "parkedSinceMs", value);
   }
 
   get unanswered(): Digest | undefined {
     return this.trouble.unanswered;
   }
   set unanswered(value: Digest | undefined) {
-    this.#set("unanswered", value);
+    setTrouble(this, "unanswered", value);
   }
 
   get failedOnce(): Digest | undefined {
     return this.trouble.failedOnce;
   }
   set failedOnce(value: Digest | undefined) {
-    this.#set("failedOnce", value);
+    setTrouble(this, "failedOnce", value);
   }
 
   get isQuarantined(): boolean {
     return this.trouble.isQuarantined;
   }
   set isQuarantined(value: boolean) {
-    this.#set("isQuarantined", value);
+    setTrouble(this, "isQuarantined", value);
   }
 
   get asked(): readonly string[] | undefined {
     return this.trouble.asked;
   }
   set asked(value: readonly string[] | undefined) {
-    this.#set("asked", value);
+    setTrouble(this, "asked", value);
   }
 
   get askedRounds(): number {
     return this.trouble.askedRounds;
   }
   set askedRounds(value: number) {
-    this.#set("askedRounds", value);
+    setTrouble(this, "askedRounds", value);
   }
 
   /** To be called when the status is complete: a host that is well again costs no more than one that was. */
@@ -228,11 +228,16 @@ export class Status implements HostStatus {
     if (isOver(this.trouble)) this.trouble = noTrouble;
     return this;
   }
+}
 
-  #set<Field extends keyof Trouble>(field: Field, value: Trouble[Field]): void {
-    if (this.trouble[field] === value) return;
-    this.trouble = { ...this.trouble, [field]: value };
-  }
+/** Not a private method, of which every status would carry a mark. */
+function setTrouble<Field extends keyof Trouble>(
+  status: Status,
+  field: Field,
+  value: Trouble[Field],
+): void {
+  if (status.trouble[field] === value) return;
+  status.trouble = { ...status.trouble, [field]: value };
 }
 
 /** A copy to be changed before anyone else sees it. */

@@ -20,12 +20,11 @@ export interface PushTarget {
   readonly manifest: Manifest;
 }
 
-export class PushEntry {
-  readonly id: HostId;
+/** There is one for every host of the slice, so its fields count: it is its own slot in the queue. */
+export class PushEntry extends QueueSlot<PushEntry> {
   target: PushTarget;
   status: HostStatus;
   syncClass: SyncClass;
-  readonly slot: QueueSlot<PushEntry>;
   /** Rises when the record is another one (added again, moved): answers to older pushes are not its own. */
   incarnation = 0;
   /** When the change that the host has not acknowledged became known. Undefined and not a number for none: a
@@ -37,7 +36,7 @@ export class PushEntry {
   isWoken = false;
   /** The fence of what lies ready for a host that fetches; empty: nothing does. */
   offeredFence = "";
-  /** Monotonic time of the last sign of life, or since when this node serves it. */
+  /** Monotonic time of the last sign of life, or since when this node serves it: whole, as in the queue. */
   heardMs = 0;
   /** How it was heard last, where there is a choice; undefined: dialled, or not heard yet. */
   via: HostMode | undefined = undefined;
@@ -45,11 +44,10 @@ export class PushEntry {
   reportedMs = -1;
 
   constructor(target: PushTarget, status: HostStatus) {
-    this.id = target.id;
+    super();
     this.target = target;
     this.status = status;
     this.syncClass = syncClassOf(status, target.manifest.digest);
-    this.slot = new QueueSlot<PushEntry>(this);
   }
 
   /** The record was added again before the last push to it had ended. */
@@ -59,18 +57,27 @@ export class PushEntry {
     this.incarnation++;
     this.offeredFence = "";
     this.reportedMs = -1;
-    this.heardMs = atMs;
+    this.heardAt(atMs);
     this.via = undefined;
     this.target = target;
     this.status = status;
+  }
+
+  /** A sign of life. */
+  heardAt(atMs: number): void {
+    this.heardMs = Math.floor(atMs);
+  }
+
+  get id(): HostId {
+    return this.target.id;
   }
 
   get needsPush(): boolean {
     return needsPush(this.status, this.target.manifest.digest);
   }
 
-  /** Hosts that fail push in places of their own. */
-  get pool(): Pool {
+  /** Where it belongs by its status; hosts that fail push in places of their own. */
+  get poolNow(): Pool {
     const { reachability } = this.status;
     return reachability === "ok" || reachability === "unknown" ? "steady" : "suspect";
   }
@@ -93,13 +100,13 @@ export interface Flight extends SentSync {
 
 /** A push of what the host should hold now. */
 export function flightOf(
-  { slot, target, incarnation }: PushEntry,
+  { pool, target, incarnation }: PushEntry,
   lane: Lane,
   startedMs: number,
 ): Flight {
   return {
     lane,
-    pool: slot.pool,
+    pool,
     incarnation,
     address: target.address,
     modes: target.modes,

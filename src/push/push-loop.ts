@@ -11,15 +11,15 @@ import type { HostId } from "../inventory/host.ts";
 import { outcomePolicies, type PushOutcome } from "./outcome.ts";
 import { Pace, type PaceOptions } from "./pace.ts";
 import type { Flight, PushEntry } from "./push-entry.ts";
-import { pools, PushQueue, type Lane, type QueueSlot } from "./queue.ts";
+import { pools, PushQueue, type Lane } from "./queue.ts";
 import { SelfDoubt } from "./self-doubt.ts";
 
 export interface LoopPorts {
   readonly clock: Clock;
   readonly log: Logger;
   mayPush(): boolean;
-  /** Starts the push of a slot that is in flight from now on; ends with `ended`. */
-  run(slot: QueueSlot<PushEntry>, lane: Lane, atMs: number): void;
+  /** Starts the push of a host that is in flight from now on; ends with `ended`. */
+  run(entry: PushEntry, lane: Lane, atMs: number): void;
   /** Called twice a second while the loop runs. */
   sample(): void;
 }

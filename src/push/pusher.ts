@@ -38,7 +38,7 @@ import { PushLoop } from "./push-loop.ts";
 import { PushMetrics } from "./push-metrics.ts";
 import type { PushOptions } from "./push-options.ts";
 import type { PushEvents, PushPorts, Pusher } from "./push-ports.ts";
-import type { Lane, QueueSlot } from "./queue.ts";
+import type { Lane } from "./queue.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.ts";
 import { nextSweepMs } from "./sweep.ts";
 import { SyncBodies } from "./sync-body.ts";
@@ -99,7 +99,7 @@ class SlicePusher implements Pusher {
         clock: ports.clock,
         log: ports.log,
         mayPush: () => ports.mayPush(),
-        run: (slot, lane, atMs) => this.#run(slot, lane, atMs),
+        run: (entry, lane, atMs) => this.#run(entry, lane, atMs),
         sample: () => this.#sample(),
       },
       options,
@@ -120,18 +120,18 @@ class SlicePusher implements Pusher {
     const entry = this.#held(id);
     if (entry === undefined) return;
     this.#tally.remove(entry.syncClass, entry.status.reachability);
-    this.#loop.queue.remove(entry.slot);
+    this.#loop.queue.remove(entry);
     this.#ports.transport.drop(entry.target.address);
     entry.isRemoved = true;
-    if (!entry.slot.isInFlight) this.#entries.delete(id);
+    if (!entry.isInFlight) this.#entries.delete(id);
   }
 
   wake(id: HostId): void {
     const entry = this.#held(id);
     if (entry === undefined) return;
-    if (entry.slot.isInFlight) entry.isWoken = true;
+    if (entry.isInFlight) entry.isWoken = true;
     this.#setStatus(entry, afterSignOfLife(entry.status), "sign of life");
-    this.#loop.queue.add(entry.slot, "change", entry.pool, this.#ports.clock.monotonicMs());
+    this.#loop.queue.add(entry, "change", entry.poolNow, this.#ports.clock.monotonicMs());
     this.#loop.poke();
   }
 
@@ -142,9 +142,9 @@ class SlicePusher implements Pusher {
     const flight = flightOf(entry, "change", moment.atMs);
     const said = aboutFence(classifyReport(reply, id, flight.manifest.digest), flight.fence);
     flight.via = via ?? reportedVia(entry);
-    if (outcomePolicies[said.kind].isSignOfLife) entry.reportedMs = moment.atMs;
+    if (outcomePolicies[said.kind].isSignOfLife) entry.reportedMs = Math.floor(moment.atMs);
     this.#takeOutcome(entry, flight, said, moment);
-    if (!entry.slot.isInFlight) this.#schedule(entry, "change", moment.atMs);
+    if (!entry.isInFlight) this.#schedule(entry, "change", moment.atMs);
     this.#loop.poke();
     return { needsSync: entry.needsPush };
   }
@@ -201,7 +201,7 @@ class SlicePusher implements Pusher {
 
   #create(target: PushTarget, known: HostCheckpoint | undefined, moment: Moment): PushEntry {
     const entry = new PushEntry(target, this.#initialStatus(target, known, moment));
-    entry.heardMs = moment.atMs;
+    entry.heardAt(moment.atMs);
     this.#entries.set(target.id, entry);
     this.#tally.add(entry.syncClass, entry.status.reachability);
     if (entry.needsPush) entry.changedMs = moment.atMs;
@@ -266,25 +266,24 @@ class SlicePusher implements Pusher {
 
   /** Puts the host where its status says: backing off, ready, or waiting for its sweep. */
   #schedule(entry: PushEntry, lane: Lane, atMs: number): void {
-    const { slot, status } = entry;
+    const { status } = entry;
     if (status.nextAttemptMs !== undefined) {
-      if (!slot.isInFlight) this.#loop.queue.remove(slot);
-      this.#loop.queue.wait(slot, "retry", entry.pool, status.nextAttemptMs);
+      if (!entry.isInFlight) this.#loop.queue.remove(entry);
+      this.#loop.queue.wait(entry, "retry", entry.poolNow, status.nextAttemptMs);
     } else if (entry.needsPush && !isOffered(entry)) {
-      this.#loop.queue.add(slot, lane, entry.pool, atMs);
+      this.#loop.queue.add(entry, lane, entry.poolNow, atMs);
     } else {
-      if (!slot.isInFlight) this.#loop.queue.remove(slot);
+      if (!entry.isInFlight) this.#loop.queue.remove(entry);
       const dueMs = nextSweepMs(entry.id, atMs, this.#options.sweepIntervalMs);
-      this.#loop.queue.wait(slot, "sweep", entry.pool, dueMs);
+      this.#loop.queue.wait(entry, "sweep", entry.poolNow, dueMs);
     }
     this.#loop.rearm(atMs);
   }
 
   // --- one push
 
-  #run(slot: QueueSlot<PushEntry>, lane: Lane, atMs: number): void {
-    const entry = slot.value;
-    this.#metrics.started(lane, atMs - slot.dueMs);
+  #run(entry: PushEntry, lane: Lane, atMs: number): void {
+    this.#metrics.started(lane, atMs - entry.dueMs);
     this.#exchange.run(entry, flightOf(entry, lane, atMs), this.#done);
   }
 
@@ -306,7 +305,7 @@ class SlicePusher implements Pusher {
   #takeOutcome(entry: PushEntry, flight: Flight, pushed: PushOutcome, moment: Moment): void {
     const before = entry.status;
     if (outcomePolicies[pushed.kind].isSignOfLife) {
-      entry.heardMs = moment.atMs;
+      entry.heardAt(moment.atMs);
       entry.via = flight.via;
     }
     let status = afterOutcome(before, pushed, flight, moment, {
@@ -352,11 +351,10 @@ class SlicePusher implements Pusher {
 
   /** Ends the flight and puts the host where it belongs now. */
   #land(entry: PushEntry, flight: Flight, atMs: number): void {
-    const { slot } = entry;
-    const wantedLane = slot.isWanted ? slot.lane : undefined;
-    this.#loop.queue.complete(slot, entry.pool, atMs);
+    const wantedLane = entry.isWanted ? entry.lane : undefined;
+    this.#loop.queue.complete(entry, entry.poolNow, atMs);
     if (entry.isRemoved) {
-      this.#loop.queue.remove(slot);
+      this.#loop.queue.remove(entry);
       return;
     }
     const wasWoken = entry.isWoken;
@@ -365,7 +363,7 @@ class SlicePusher implements Pusher {
     // What goes on at once stays in its lane; a sweep that found a difference is a change.
     const goesOnIn = flight.lane === "rollback" ? "rollback" : "change";
     const lane = wantedLane ?? goesOnIn;
-    if (wasWoken) this.#loop.queue.add(slot, lane, entry.pool, atMs);
+    if (wasWoken) this.#loop.queue.add(entry, lane, entry.poolNow, atMs);
     else this.#schedule(entry, lane, atMs);
   }
 

@@ -2,8 +2,17 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { lanes, pools, PushQueue, QueueSlot, type Lane, type Pool } from "./queue.ts";
 
+class Slot<Value> extends QueueSlot<Slot<Value>> {
+  readonly value: Value;
+
+  constructor(value: Value) {
+    super();
+    this.value = value;
+  }
+}
+
 function emptyQueue() {
-  return { queue: new PushQueue<string>(), slot: (value: string) => new QueueSlot(value) };
+  return { queue: new PushQueue<Slot<string>>(), slot: (value: string) => new Slot(value) };
 }
 
 /** The obvious queue: one array of what is ready, one of what waits. */
@@ -109,6 +118,19 @@ describe("the push queue", () => {
     expect(queue.length("sweep", "steady")).toBe(3);
   });
 
+  it("keeps whole milliseconds: no wait is shorter than asked, no time in the lane longer than it was", () => {
+    const { queue, slot } = emptyQueue();
+    const host = slot("a");
+    queue.wait(host, "sweep", "steady", 5.3);
+    expect([queue.release(5.9, 1), queue.length("sweep", "steady")]).toEqual([false, 0]);
+    queue.release(6, 1);
+    expect([queue.length("sweep", "steady"), host.dueMs]).toEqual([1, 6]);
+    queue.take("sweep", "steady");
+    queue.complete(host, "steady", 7);
+    queue.add(host, "change", "steady", 7.8);
+    expect(host.dueMs).toBe(7);
+  });
+
   it("behaves like the obvious queue for any sequence of calls", () => {
     const host = fc.nat(4);
     const lane = fc.constantFrom(...lanes);
@@ -123,9 +145,9 @@ describe("the push queue", () => {
     );
     fc.assert(
       fc.property(fc.array(call, { maxLength: 60 }), (calls) => {
-        const queue = new PushQueue<number>();
-        const slots = [0, 1, 2, 3, 4].map((value) => new QueueSlot(value));
-        const slotOf = (value: number) => slots[value] ?? new QueueSlot(value);
+        const queue = new PushQueue<Slot<number>>();
+        const slots = [0, 1, 2, 3, 4].map((value) => new Slot(value));
+        const slotOf = (value: number) => slots[value] ?? new Slot(value);
         const naive = new NaiveQueue();
         let atMs = 0;
         for (const step of calls) {

@@ -5,7 +5,8 @@
  * host. A change while in flight is remembered and queued on completion. Merging raises the lane,
  * never lowers it, and a slot keeps its place unless it is raised. The queue cannot grow beyond one
  * entry a host. Suspects have lists of their own, so that a full suspects' pool never has to be
- * searched past. Source: the push queue of Istio's pilot.
+ * searched past. Times are kept in whole milliseconds: other numbers are objects of their own, one for
+ * every host. Source: the push queue of Istio's pilot.
  */
 import { DueHeap, type Due } from "./due-heap.ts";
 import { LinkedList, type Linked } from "./linked-list.ts";
@@ -18,11 +19,10 @@ export type Lane = (typeof lanes)[number];
 export const pools = ["steady", "suspect"] as const;
 export type Pool = (typeof pools)[number];
 
-/** One host's place in the queue. Only PushQueue writes it. */
-export class QueueSlot<Value> implements Linked<QueueSlot<Value>>, Due {
-  readonly value: Value;
-  previous: QueueSlot<Value> | undefined = undefined;
-  next: QueueSlot<Value> | undefined = undefined;
+/** One host's place in the queue, extended by what is queued (`Self`). Only PushQueue writes these fields. */
+export class QueueSlot<Self> implements Linked<Self>, Due {
+  previous: Self | undefined = undefined;
+  next: Self | undefined = undefined;
   list: object | undefined = undefined;
   /** When it is, or was, ready in its lane. */
   dueMs = 0;
@@ -34,22 +34,18 @@ export class QueueSlot<Value> implements Linked<QueueSlot<Value>>, Due {
   pool: Pool = "steady";
   /** In flight, and to be queued again on completion. */
   isWanted = false;
-
-  constructor(value: Value) {
-    this.value = value;
-  }
 }
 
-export class PushQueue<Value> {
-  readonly #ready: Readonly<Record<Lane, Readonly<Record<Pool, LinkedList<QueueSlot<Value>>>>>>;
-  readonly #waiting = new DueHeap<QueueSlot<Value>>();
+export class PushQueue<Slot extends QueueSlot<Slot>> {
+  readonly #ready: Readonly<Record<Lane, Readonly<Record<Pool, LinkedList<Slot>>>>>;
+  readonly #waiting = new DueHeap<Slot>();
 
   constructor() {
     this.#ready = { rollback: perPool(), change: perPool(), sweep: perPool(), retry: perPool() };
   }
 
   /** Ready at once, in `lane` or a stronger one that it has already; in flight: after completion. */
-  add(slot: QueueSlot<Value>, lane: Lane, pool: Pool, atMs: number): void {
+  add(slot: Slot, lane: Lane, pool: Pool, atMs: number): void {
     if (slot.isInFlight) {
       slot.lane = slot.isWanted ? stronger(slot.lane, lane) : lane;
       slot.pool = pool;
@@ -66,16 +62,17 @@ export class PushQueue<Value> {
       slot.lane = lane;
     }
     slot.pool = pool;
-    slot.dueMs = atMs;
+    slot.dueMs = Math.floor(atMs);
     this.#ready[slot.lane][pool].append(slot);
   }
 
   /** Ready at `dueMs`; replaces an earlier wait; nothing happens where it is ready or in flight. */
-  wait(slot: QueueSlot<Value>, lane: Lane, pool: Pool, dueMs: number): void {
+  wait(slot: Slot, lane: Lane, pool: Pool, dueMs: number): void {
     if (slot.isInFlight || slot.list !== undefined) return;
     slot.lane = lane;
     slot.pool = pool;
-    this.#waiting.put(slot, dueMs);
+    // Rounded up: nothing is sent before its time.
+    this.#waiting.put(slot, Math.ceil(dueMs));
   }
 
   /** Moves up to `countMax` slots whose time has come to their lanes; true where more are due. */
@@ -90,7 +87,7 @@ export class PushQueue<Value> {
   }
 
   /** The longest ready slot of a lane and pool, now in flight. */
-  take(lane: Lane, pool: Pool): QueueSlot<Value> | undefined {
+  take(lane: Lane, pool: Pool): Slot | undefined {
     const list = this.#ready[lane][pool];
     const slot = list.first;
     if (slot === undefined) return undefined;
@@ -101,7 +98,7 @@ export class PushQueue<Value> {
   }
 
   /** The flight ended; true where the slot was wanted meanwhile and is ready again. */
-  complete(slot: QueueSlot<Value>, pool: Pool, atMs: number): boolean {
+  complete(slot: Slot, pool: Pool, atMs: number): boolean {
     slot.isInFlight = false;
     if (!slot.isWanted) return false;
     slot.isWanted = false;
@@ -110,13 +107,13 @@ export class PushQueue<Value> {
   }
 
   /** Takes the slot out of lanes and waits; one in flight stays so until `complete`. */
-  remove(slot: QueueSlot<Value>): void {
+  remove(slot: Slot): void {
     slot.isWanted = false;
     if (slot.list !== undefined) this.#ready[slot.lane][slot.pool].remove(slot);
     this.#waiting.remove(slot);
   }
 
-  isReady(slot: QueueSlot<Value>): boolean {
+  isReady(slot: Slot): boolean {
     return slot.list !== undefined;
   }
 
@@ -141,6 +138,6 @@ function stronger(left: Lane, right: Lane): Lane {
   return lanes.indexOf(left) <= lanes.indexOf(right) ? left : right;
 }
 
-function perPool<Value>(): Record<Pool, LinkedList<QueueSlot<Value>>> {
+function perPool<Slot extends QueueSlot<Slot>>(): Record<Pool, LinkedList<Slot>> {
   return { steady: new LinkedList(), suspect: new LinkedList() };
 }
