@@ -13,6 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export interface PeerServer {
   readonly port: number;
+  readonly pid: number;
   readonly stop: () => Promise<void>;
 }
 
@@ -29,7 +30,7 @@ export async function startNats(): Promise<PeerServer> {
   const port = await freePort();
   const child = spawn(programs.nats, ["-a", "127.0.0.1", "-p", String(port)], { stdio: "ignore" });
   await untilOpen(port);
-  return { port, stop: () => ended(child) };
+  return { port, pid: child.pid ?? 0, stop: () => ended(child) };
 }
 
 export async function startEtcd(): Promise<PeerServer> {
@@ -46,6 +47,7 @@ export async function startEtcd(): Promise<PeerServer> {
   await sleep(1_000);
   return {
     port,
+    pid: child.pid ?? 0,
     async stop() {
       await ended(child);
       await rm(dir, { recursive: true, force: true });

@@ -8,6 +8,8 @@
  * last acknowledgement. NATS: one publish, the server fans out over connections that the
  * receivers opened, each answers; nothing is stored. etcd: a write through the log on disk, watches
  * fan out; receivers do not answer, so that the sender "knows" here because the process of the receivers says so.
+ * Raw sockets are the floor for one process that writes to each receiver and reads its answer: prepared
+ * bytes, no deadline, nothing read of the reply or kept.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -23,15 +25,26 @@ import {
   startEtcd,
   startNats,
 } from "./peer-clients.ts";
-import { contentBytes, hostAt, pusherSender, releaseOf } from "./push-senders.ts";
+import { cpuMsOf } from "./process-cpu.ts";
+import {
+  contentBytes,
+  hostAt,
+  pusherSender,
+  rawSender,
+  releaseOf,
+  type Sender,
+} from "./push-senders.ts";
 import { startReverseCluster } from "./reverse-cluster.ts";
 import { startSink } from "./start-sink.ts";
 
 const heldWaitMs = 120_000;
+const warmupRounds = 2;
 
 interface Subject {
   /** Sends once to everybody; ms, where that is not the time of the whole call. */
   readonly send: (round: number) => Promise<number | void>;
+  /** Of all processes that take part, besides this one. */
+  readonly pids: readonly number[];
   readonly stop: () => Promise<void>;
 }
 
@@ -55,7 +68,9 @@ export async function run(args: string[]): Promise<void> {
 async function compare(count: number, rounds: number): Promise<Record<string, string | number>[]> {
   const subjects = new Map<string, Subject>();
   try {
-    subjects.set("coxswain", await startOwn(count));
+    const pushers = pusherSender(createSocketTransport);
+    subjects.set("coxswain", await startSender(pushers, count));
+    subjects.set("raw sockets", await startSender(rawSender(), count));
     subjects.set("reverse", await startReverse(count));
     for (const [name, program, start] of [
       ["NATS", programs.nats, startNatsSubject],
@@ -65,18 +80,26 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
       else console.error(`${program} is not installed: left out`);
     }
     let round = 0;
-    const variants = [...subjects].map(([name, { send }]) => ({
+    const cpuUs = new Map([...subjects.keys()].map((name) => [name, [] as number[]]));
+    const variants = [...subjects].map(([name, { send, pids }]) => ({
       name,
-      run: () => timed(() => send(++round)),
+      async run() {
+        const all = [process.pid, ...pids];
+        const beforeMs = cpuMsOf(all);
+        const ms = await timed(() => send(++round));
+        cpuUs.get(name)?.push(((cpuMsOf(all) - beforeMs) * 1_000) / count);
+        return ms;
+      },
     }));
-    const times = await interleave(variants, rounds, { warmupRounds: 2 });
+    const times = await interleave(variants, rounds, { warmupRounds });
     const own = times.get("coxswain") ?? [];
     const nats = times.get("NATS");
-    return [...times].map(([name, ms]) => ({
+    return [...times].map(([system, ms]) => ({
       receivers: count,
-      system: name,
+      system,
       "ms to all": median(ms).toFixed(0),
       "receivers/s": Math.round((count * 1_000) / median(ms)),
+      "CPU us / receiver": median(cpuUs.get(system)?.slice(warmupRounds) ?? []).toFixed(0),
       "time / coxswain's": medianRatio(ms, own).toFixed(2),
       ...(nats && { "time / NATS's": medianRatio(ms, nats).toFixed(2) }),
       rounds: ms.map((each) => each.toFixed(0)).join(" "),
@@ -94,15 +117,21 @@ async function timed(send: () => Promise<number | void>): Promise<number> {
   return own ?? whole;
 }
 
-/** One node with a pace that is no limit, all of whose hosts have opened a connection. */
+/**
+ * One node with a pace that is no limit, all of whose hosts have opened a connection. What it writes of a
+ * rollout 5 s after it is put off: rounds follow each other faster, and it would fall into anybody's time.
+ */
 async function startReverse(count: number): Promise<Subject> {
   const flags = ["--links", String(count + 100), "--attaches-per-second", "5000"];
   const pace = ["--pushes-per-second", "100000", "--sweep-interval", "5m"];
-  const plan = { isDirect: true, flags: [...flags, ...pace] };
+  const checkpoints = ["--checkpoint-interval", "10m"];
+  const plan = { isDirect: true, flags: [...flags, ...pace, ...checkpoints] };
   const fleet = await startReverseCluster(1, count, plan);
   const { cluster, sink } = fleet;
-  const apiUrl = cluster.nodes[0]?.apiUrl ?? "";
+  const [node] = cluster.nodes;
+  const apiUrl = node?.apiUrl ?? "";
   return {
+    pids: [sink.pid, node?.pid ?? 0],
     async send(round) {
       const { startMs, manifest } = await rollOut(apiUrl, contentOf(round));
       return (await untilHeld(sink, manifest, count, heldWaitMs)) - startMs;
@@ -111,11 +140,12 @@ async function startReverse(count: number): Promise<Subject> {
   };
 }
 
-async function startOwn(count: number): Promise<Subject> {
+/** A sender of this process, with receivers that it dials. */
+async function startSender(sender: Sender, count: number): Promise<Subject> {
   const sink = await startSink();
-  const sender = pusherSender(createSocketTransport);
   const hosts = Array.from({ length: count }, (_, index) => hostAt(index, sink.port));
   return {
+    pids: [sink.pid],
     send: (round) => sender.send(hosts, releaseOf(round), round),
     async stop() {
       await sender.close();
@@ -129,6 +159,7 @@ async function startNatsSubject(count: number): Promise<Subject> {
   const receivers = await startReceivers("nats", server.port, count);
   const sender = await natsSender(server.port, "config");
   return {
+    pids: [server.pid, receivers.pid ?? 0],
     send: (round) => sender.publish(contentOf(round), count),
     async stop() {
       sender.close();
@@ -142,6 +173,7 @@ async function startEtcdSubject(count: number): Promise<Subject> {
   const server = await startEtcd();
   const receivers = await startReceivers("etcd", server.port, count);
   return {
+    pids: [server.pid, receivers.pid ?? 0],
     async send(round) {
       receivers.send("again");
       const received = once(receivers, "message");

@@ -1,9 +1,8 @@
 /** A cluster of real node processes whose hosts, all in one sink process, open their connections themselves. */
 import { TestCluster, type TestNode } from "../integration/test-cluster.ts";
+import { registerHosts } from "./fleet-cluster.ts";
 import type { FleetLinks } from "./reverse-fleet.ts";
 import { startSink, type Sink } from "./start-sink.ts";
-
-const linesPerImport = 5_000;
 
 export interface ReverseCluster {
   readonly cluster: TestCluster;
@@ -26,15 +25,10 @@ export async function startReverseCluster(
     sink.stop();
   };
   try {
-    const apiUrl = cluster.nodes[0]?.apiUrl ?? "";
-    for (let start = 0; start < ids.length; start += linesPerImport) {
-      const lines = ids.slice(start, start + linesPerImport);
-      const body = lines.map((id) => JSON.stringify({ id, mode: "reverse" })).join("\n");
-      const headers = { "content-type": "application/octet-stream" };
-      const reply = await fetch(`${apiUrl}/v1/hosts`, { method: "POST", headers, body });
-      const text = await reply.text();
-      if (reply.status !== 200) throw new Error(`import: ${reply.status} ${text.slice(0, 300)}`);
-    }
+    await registerHosts(
+      cluster,
+      ids.map((id) => ({ id, mode: "reverse" })),
+    );
     const urls = cluster.nodes.map(({ fleetUrl }) => fleetUrl);
     await sink.ask<FleetLinks>({ ask: "attach", urls, ids, cluster: "coxswain", isDirect });
   } catch (error) {

@@ -7,6 +7,7 @@ import type { SinkQuestion } from "./sink-watch.ts";
 
 export interface Sink {
   readonly port: number;
+  readonly pid: number;
   /** The answer to a question, as sink-watch.ts gives it. */
   readonly ask: <Answer>(question: SinkQuestion | FleetQuestion) => Promise<Answer>;
   /** Ends the process; so does the end of this one. */
@@ -27,6 +28,7 @@ export async function startSink(): Promise<Sink> {
   });
   return {
     port: Number(message.port),
+    pid: child.pid ?? 0,
     ask: (question) =>
       new Promise((resolve) => {
         const id = nextId++;

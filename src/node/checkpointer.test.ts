@@ -40,6 +40,7 @@ async function serving() {
     store,
     clock,
     slice,
+    pusher,
     checkpointer,
     partition,
     setFailures,
@@ -67,6 +68,32 @@ describe("writing", () => {
     expect(writes()).toBe(1);
     expect(await stored()).toMatchObject([{ id: "h1", failures: 4 }]);
     await clock.advance(10 * intervalMs);
+    await checkpointer.writeDue();
+    expect(writes()).toBe(1);
+  });
+
+  test("a rollout goes first, for another interval", async () => {
+    const { clock, pusher, checkpointer, setFailures, countWrites } = await serving();
+    const writes = countWrites();
+    setFailures(1);
+    pusher.queued = 64;
+    await clock.advance(2 * intervalMs - 1);
+    await checkpointer.writeDue();
+    expect(writes()).toBe(0);
+    await clock.advance(1);
+    await checkpointer.writeDue();
+    expect(writes()).toBe(1);
+  });
+
+  test("what a rollout went before is written when few pushes are left", async () => {
+    const { clock, pusher, checkpointer, setFailures, countWrites } = await serving();
+    const writes = countWrites();
+    setFailures(1);
+    pusher.queued = 64;
+    await clock.advance(intervalMs);
+    await checkpointer.writeDue();
+    expect(writes()).toBe(0);
+    pusher.queued = 63;
     await checkpointer.writeDue();
     expect(writes()).toBe(1);
   });

@@ -5,6 +5,7 @@
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import { checkpointOf } from "../push/host-checkpoint.ts";
 import { newStatus, type HostStatus } from "../push/host-status.ts";
+import { Tally, type PushCounts } from "../push/push-counts.ts";
 import type { Pusher, PushTarget } from "../push/pusher.ts";
 import { FleetStore } from "../inventory/fleet.ts";
 import { parseHostId, parseHostInput, type HostId } from "../inventory/host.ts";
@@ -29,6 +30,8 @@ class RecordingPusher implements Pusher {
   /** `reason id` and `remove id`, in order. */
   readonly calls: string[] = [];
   readonly known = new Map<HostId, HostCheckpoint>();
+  /** Pushes that wait or are under way. */
+  queued = 0;
 
   upsert(target: PushTarget, reason: string, known?: HostCheckpoint): void {
     this.targets.set(target.id, target);
@@ -74,8 +77,8 @@ class RecordingPusher implements Pusher {
     throw new Error("not asked for in these tests");
   }
 
-  counts(): never {
-    throw new Error("not asked for in these tests");
+  counts(): PushCounts {
+    return new Tally().counts(this.queued, false);
   }
 
   start(): void {}

@@ -255,7 +255,8 @@ export const nodeOptions = {
     default: "5s",
     min: 100,
     max: 600_000,
-    description: "A partition's acknowledged state is written at most this often.",
+    description:
+      "A partition's acknowledged state is written at most this often; while a rollout runs, up to as much later.",
     reason: "A million acknowledgements must not be a million writes.",
   },
   sweepInterval: {

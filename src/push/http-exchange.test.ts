@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { Duplex, duplexPair } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -44,6 +46,32 @@ describe("an HTTP connection over any Duplex", () => {
     expect(log).toEqual(["200 kept 9000", "200 kept 9000"]);
     connection.destroy();
   });
+
+  it.each([256, 8 * 1024, 8 * 1024 + 1, 200_000])(
+    "writes a head and a body of %i bytes to a socket as they are",
+    async (bytes) => {
+      const server = createServer();
+      server.listen({ host: "127.0.0.1", port: 0 });
+      await once(server, "listening");
+      const near = connect({ host: "127.0.0.1", port: (server.address() as AddressInfo).port });
+      const [far] = (await once(server, "connection")) as [Socket];
+      const body = Buffer.from(Uint8Array.from({ length: bytes }, (_, index) => index));
+      const { connection } = connectOver(near);
+      connection.send("HE\xe4D\r\n\r\n", body);
+      const received: Buffer[] = [];
+      let left = bytes + 8;
+      for await (const piece of far as AsyncIterable<Buffer>) {
+        received.push(piece);
+        left -= piece.length;
+        if (left <= 0) break;
+      }
+      const whole = Buffer.concat([Buffer.from("HE\xe4D\r\n\r\n", "latin1"), body]);
+      expect(Buffer.concat(received).equals(whole)).toBe(true);
+      connection.destroy();
+      far.destroy();
+      server.close();
+    },
+  );
 
   it("is not kept where bytes follow the reply", async () => {
     const { connection, log, near, far } = setUp();

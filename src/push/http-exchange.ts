@@ -28,6 +28,12 @@ export interface Reuse {
   readonly keepAliveMs: number | undefined;
 }
 
+/**
+ * Up to this many bytes a body is written as one text with its head: measured, a write of two pieces costs
+ * more. Node takes a text of up to 16 KiB from its stack.
+ */
+const oneWriteBytesMax = 8 * 1024;
+
 export class HttpConnection {
   readonly #duplex: Duplex;
   readonly #user: HttpConnectionUser;
@@ -49,9 +55,13 @@ export class HttpConnection {
   send(head: string, body: Buffer | undefined): void {
     assert(this.#parser === undefined && !this.#isClosed, "Expected an idle connection");
     this.#parser = new ResponseParser(limits.syncReplyBytesMax);
+    if (body === undefined || body.length <= oneWriteBytesMax) {
+      this.#duplex.write(body === undefined ? head : head + body.toString("latin1"), "latin1");
+      return;
+    }
     this.#duplex.cork();
     this.#duplex.write(head, "latin1");
-    if (body !== undefined) this.#duplex.write(body);
+    this.#duplex.write(body);
     this.#duplex.uncork();
   }
 
