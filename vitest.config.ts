@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { ScenariosInOrder } from "./integration/chaos/in-order.ts";
 
@@ -5,6 +6,8 @@ export default defineConfig({
   test: {
     // Sorts the files of the project `chaos` alone.
     sequence: { sequencer: ScenariosInOrder },
+    // Tests start a hundred node processes: all but the first find the program compiled.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, ".cache", "node-compile") },
     projects: [
       {
         extends: true,
@@ -17,6 +20,8 @@ export default defineConfig({
             "integration/chaos/checker.test.ts",
           ],
           testTimeout: 20_000,
+          // Left to itself it leaves a core idle, and of two that is half.
+          maxWorkers: "100%",
         },
       },
       {

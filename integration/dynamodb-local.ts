@@ -13,6 +13,8 @@ import { fetchDynamodbLocal } from "../scripts/fetch-dynamodb-local.ts";
 const startTimeoutMs = 60_000;
 const pollMs = 100;
 const stopTimeoutMs = 5_000;
+/** For a process of a minute or two: what the optimizing compiler costs it never earns back. */
+const shortLived = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
 export interface DynamodbLocal {
   /** URL for the SDK. */
@@ -43,6 +45,7 @@ async function launch(folder: string): Promise<DynamodbLocal> {
   const child = spawn(
     "java",
     [
+      ...shortLived,
       "-Djava.library.path=DynamoDBLocal_lib",
       "-jar",
       "DynamoDBLocal.jar",

@@ -1,6 +1,8 @@
 /**
  * A cluster of real processes that can be hurt: three nodes, 1,000 hosts in four processes, real
- * DynamoDB Local where it can run, and a proxy on every link that a test cuts.
+ * DynamoDB Local where it can run, and a proxy on every link that a test cuts. Nodes run with the
+ * default intervals, but for what `nodeFlags` says. What hosts make durable survives their process, which
+ * is what is killed here, in memory as on a disk: power cuts are the agent's own tests'.
  *
  * Each node has its own link to the store. The hosts of the last process are registered under the
  * addresses of proxies. Hosts and nodes keep their ports across restarts: on Linux all of them listen
@@ -8,6 +10,8 @@
  * by their own pid, and end by themselves where the process that runs the tests is gone.
  */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { platform, pid as ownPid } from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,7 +23,7 @@ import { check, type ApplyRecord, type Verdict } from "./chaos/checker.ts";
 import type { Members } from "./chaos/cluster-api.ts";
 import type { FleetPlan } from "./chaos/fleet-plan.ts";
 import { startDynamodbLocal } from "./dynamodb-local.ts";
-import { HostProcess, readApplyLogs, readConfigFiles } from "./host-process.ts";
+import { dialledHost, HostProcess, idsOf, readApplyLogs, readConfigFiles } from "./host-process.ts";
 import { TcpProxy, type Target } from "./tcp-proxy.ts";
 import { callApi, eventually, TestCluster, type ApiReply, type TestNode } from "./test-cluster.ts";
 
@@ -29,7 +33,6 @@ export type Slot = (typeof slots)[number];
 const config = "routes.json";
 /** Hosts in each process; those of the last are behind proxies. */
 const fleetSizes = [300, 300, 300, 100] as const;
-const importHostsMax = 250;
 /** The intervals that decide about eviction keep their defaults: those are what is proved. */
 const nodeFlags = [
   "--sweep-interval",
@@ -39,6 +42,9 @@ const nodeFlags = [
   "--pushes-per-second",
   "300",
 ];
+const memoryFolder = "/dev/shm";
+/** Several times what the hosts write. */
+const memoryBytesMin = 512 * 1024 * 1024;
 const refusedPauseMs = 100;
 const firstNodePort = 7_500;
 const firstHostPort = 9_000;
@@ -60,6 +66,7 @@ export class RealCluster {
   readonly #cleanups: (() => Promise<void>)[] = [];
   #publishing: Promise<unknown> = Promise.resolve();
   #cluster: TestCluster | undefined;
+  #hostsFolder = "";
   #isStopped = false;
 
   /** Resolves when everything runs and every host holds a first release; `stop` is due in any case. */
@@ -73,22 +80,24 @@ export class RealCluster {
       storeEndpoint: endpoint,
     });
     this.#cleanups.push(() => this.#running.stop());
+    await this.#makeHostsFolder();
     const { hostname, port } = new URL(endpoint);
     for (const slot of slots) {
       this.storeLinks.set(slot, await this.#openLink({ host: hostname, port: Number(port) }));
     }
-    await Promise.all(slots.map((slot) => this.startNode(slot)));
-    await this.settled();
     for (const [index, size] of fleetSizes.entries()) {
       this.fleets.push(this.#spawnHosts(this.#plan(index, size)));
     }
+    await Promise.all(slots.map((slot) => this.startNode(slot)));
+    await this.settled();
+    const first = await this.publish();
     await Promise.all(this.fleets.map((fleet) => fleet.listening()));
     await this.#register();
-    await this.eventuallyHeld(await this.publish());
+    await this.eventuallyHeld(first);
   }
 
   get hosts(): string[] {
-    return this.fleets.flatMap(({ plan }) => [...plan.hosts]);
+    return this.fleets.flatMap(({ plan }) => idsOf(plan));
   }
 
   /** Every process that was started, also those that have ended. */
@@ -181,14 +190,13 @@ export class RealCluster {
   }
 
   /** Those of `hosts` on whose disk the release is not. */
-  async behind(digest: Digest, hosts: readonly string[] = this.hosts): Promise<string[]> {
+  behind(digest: Digest, hosts: readonly string[] = this.hosts): string[] {
     const asked = new Set(hosts);
-    const behind = this.fleets.map(async ({ plan }) => {
-      const own = plan.hosts.filter((host) => asked.has(host));
-      const files = await readConfigFiles(plan, config, own);
+    return this.fleets.flatMap(({ plan }) => {
+      const own = idsOf(plan).filter((host) => asked.has(host));
+      const files = readConfigFiles(plan, config, own);
       return own.filter((host) => files.get(host) !== digest);
     });
-    return (await Promise.all(behind)).flat();
   }
 
   /** Waits until the release is on the disk of every host; `until` gives up early. */
@@ -196,8 +204,21 @@ export class RealCluster {
     let behind = this.hosts;
     await eventually(`${digest} is on every host`, withinMs, async () => {
       if (until?.aborted === true) return true;
-      behind = await this.behind(digest, behind);
+      // While the first one waits it says enough: looking takes nothing from those that are busy.
+      if (this.behind(digest, behind.slice(0, 1)).length > 0) return undefined;
+      behind = this.behind(digest, behind);
       return behind.length === 0 ? true : undefined;
+    });
+  }
+
+  /** Logs in which every host wrote down the release: it does so a moment after the file is there. */
+  async logsWith(digest: Digest): Promise<Map<string, ApplyRecord[]>> {
+    return eventually(`every host wrote down ${digest}`, patienceMs, async () => {
+      const logs = this.logs();
+      const hasAll = [...logs.values()].every((records) =>
+        records.some(({ configs }) => configs.some((held) => held.digest === digest)),
+      );
+      return hasAll ? logs : undefined;
     });
   }
 
@@ -243,18 +264,17 @@ export class RealCluster {
     });
   }
 
-  async logs(): Promise<Map<string, ApplyRecord[]>> {
-    const logs = await Promise.all(this.fleets.map(({ plan }) => readApplyLogs(plan)));
-    return new Map(logs.flatMap((own) => [...own]));
+  logs(): Map<string, ApplyRecord[]> {
+    return new Map(this.fleets.flatMap(({ plan }) => [...readApplyLogs(plan)]));
   }
 
   /** What the checker of the chaos suite says of everything since the start. */
   async verdict(): Promise<Verdict> {
     const views = await this.hostViews();
-    const files = await Promise.all(this.fleets.map(({ plan }) => readConfigFiles(plan, config)));
+    const files = this.fleets.map(({ plan }) => readConfigFiles(plan, config));
     return check({
       published: this.published,
-      logs: await this.logs(),
+      logs: this.logs(),
       files: new Map(
         files.flatMap((own) =>
           [...own].map(([host, digest]) => [host, new Map([[config, digest]])] as const),
@@ -287,14 +307,25 @@ export class RealCluster {
     for (const cleanup of this.#cleanups.toReversed()) await cleanup();
   }
 
+  /** In memory where there is room: a killed process loses nothing there that a disk would keep. */
+  async #makeHostsFolder(): Promise<void> {
+    const free = await statfs(memoryFolder).catch(() => undefined);
+    const hasRoom = free !== undefined && free.bavail * free.bsize >= memoryBytesMin;
+    const folder = await mkdtemp(join(hasRoom ? memoryFolder : tmpdir(), "coxswain-hosts-"));
+    this.#cleanups.push(() => rm(folder, { recursive: true, force: true }));
+    this.#hostsFolder = folder;
+  }
+
   #plan(index: number, size: number): FleetPlan {
-    const folder = join(this.#running.dir, `hosts-${index + 1}`);
+    const folder = join(this.#hostsFolder, `hosts-${index + 1}`);
     return {
       cluster: "coxswain",
       address: this.#address,
       firstPort: firstHostPort + index * portsPerFleet,
-      hosts: Array.from({ length: size }, (_, host) => `host-${index + 1}-${host + 1}`),
+      hosts: Array.from({ length: size }, (_, at) => dialledHost(`host-${index + 1}-${at + 1}`)),
       nodes: slots.map((slot) => `http://${this.#address}:${nodePort(slot) + 1}`),
+      knockAt: [],
+      objects: "",
       dataFolder: join(folder, "data"),
       logFolder: join(folder, "apply-log"),
     };
@@ -310,7 +341,7 @@ export class RealCluster {
   async #register(): Promise<void> {
     const lines: string[] = [];
     for (const [index, { plan }] of this.fleets.entries()) {
-      for (const [ordinal, id] of plan.hosts.entries()) {
+      for (const [ordinal, id] of idsOf(plan).entries()) {
         const direct = { host: plan.address, port: plan.firstPort + ordinal };
         const isLinked = index === fleetSizes.length - 1;
         const link = isLinked ? await this.#openLink(direct) : undefined;
@@ -319,12 +350,9 @@ export class RealCluster {
         lines.push(JSON.stringify({ id, address, labels: { role: "edge" } }));
       }
     }
-    for (let first = 0; first < lines.length; first += importHostsMax) {
-      const some = lines.slice(first, first + importHostsMax).join("\n");
-      const { apiUrl } = this.node(this.well);
-      const reply = await callApi(apiUrl, "POST", "/v1/hosts", some, patienceMs);
-      if (reply.status !== 200) throw new Error(`import: ${JSON.stringify(reply.body)}`);
-    }
+    const { apiUrl } = this.node(this.well);
+    const reply = await callApi(apiUrl, "POST", "/v1/hosts", lines.join("\n"), patienceMs);
+    if (reply.status !== 200) throw new Error(`import: ${JSON.stringify(reply.body)}`);
   }
 
   async #openLink(target: Target): Promise<TcpProxy> {

@@ -179,6 +179,9 @@ remove_containers() {
   ids=$(docker network ls -q --filter "label=$label")
   # shellcheck disable=SC2086
   [ -z "$ids" ] || docker network rm $ids >/dev/null
+  ids=$(docker volume ls -q --filter "label=$label")
+  # shellcheck disable=SC2086
+  [ -z "$ids" ] || docker volume rm $ids >/dev/null
 }
 
 stop() {

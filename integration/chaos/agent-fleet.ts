@@ -5,7 +5,7 @@
  * the sync leaves, so that nothing can be acknowledged that is not in the log. The log lies outside
  * the agents' folders, which a scenario may fill up.
  */
-import { appendFileSync, mkdirSync } from "node:fs";
+import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { createAgent, type Agent } from "../../src/agent/agent.ts";
@@ -13,9 +13,12 @@ import type { AgentCore } from "../../src/agent/agent-core.ts";
 import { resolveAgentConfig } from "../../src/agent/config-file.ts";
 import { formatFence } from "../../src/protocol/fence.ts";
 import type { ApplyRecord } from "./checker.ts";
-import type { FleetPlan } from "./fleet-plan.ts";
+import type { FleetPlan, PlannedHost } from "./fleet-plan.ts";
+import { startLyingBalancer } from "./lying-balancer.ts";
 
 const plan = JSON.parse(process.env["CHAOS_FLEET"] ?? "") as FleetPlan;
+/** A line for each lie of a load balancer that lies. */
+const liesFile = "lies";
 const agents: Agent[] = [];
 
 /** Takes the place of two methods of the core, where every durable state passes. */
@@ -51,19 +54,29 @@ function keepLog({ core }: Agent, host: string): void {
   };
 }
 
-async function startAgent(host: string, port: number): Promise<void> {
-  const settings = await resolveAgentConfig(
-    {
-      host,
-      cluster: plan.cluster,
-      nodes: plan.nodes,
-      dir: join(plan.dataFolder, host),
-      listen: `${plan.address}:${port}`,
-    },
-    plan.dataFolder,
-  );
+/** What its machine's owner would write down for a host of its mode. */
+function configOf({ id, mode, key, isDirect }: PlannedHost, port: number) {
+  const keyFile = join(plan.logFolder, `${id}.key`);
+  writeFileSync(keyFile, key);
+  const liar = plan.liarPort === undefined ? [] : [`http://${plan.address}:${plan.liarPort}`];
+  return {
+    host: id,
+    cluster: plan.cluster,
+    modes: [mode],
+    keyFile,
+    nodes: [...liar, ...plan.nodes],
+    direct: isDirect,
+    dir: join(plan.dataFolder, id),
+    listen: `${plan.address}:${port}`,
+    ...(mode === "knock" ? { knockAt: plan.knockAt } : {}),
+    ...(mode === "object" ? { object: { url: plan.objects } } : {}),
+  };
+}
+
+async function startAgent(host: PlannedHost, port: number): Promise<void> {
+  const settings = await resolveAgentConfig(configOf(host, port), plan.dataFolder);
   const agent = createAgent({ ...settings, helloSpreadMs: 500 });
-  keepLog(agent, host);
+  keepLog(agent, host.id);
   await agent.start();
   agents.push(agent);
 }
@@ -75,5 +88,8 @@ async function end(): Promise<void> {
 
 process.once("SIGTERM", () => void end());
 mkdirSync(plan.logFolder, { recursive: true });
+if (plan.liarPort !== undefined) {
+  startLyingBalancer(plan.address, plan.liarPort, join(plan.logFolder, liesFile));
+}
 for (const [index, host] of plan.hosts.entries()) await startAgent(host, plan.firstPort + index);
 process.stdout.write("agents listening\n");

@@ -2,10 +2,14 @@
  * The containers of a cluster as values: which image, which command, which fixed addresses.
  *
  * Every interval of a node that decides about eviction keeps its default: those are what is proved.
- * Sweeps are more frequent and the pace is slow, so that faults fall into the middle of the work.
+ * Sweeps are more frequent and the pace is slow, so that faults fall into the middle of the work. Hosts
+ * of every mode are in every container; those that ask do so each second, and an attached one hears
+ * from its node every two.
  */
 import { join } from "node:path";
-import { addressOn, type BoxPlan } from "./engine.ts";
+import type { HostMode } from "../../src/protocol/host-mode.ts";
+import { hostKeyOf } from "../../src/protocol/host-key.ts";
+import { addressOn, objectsVolume, type BoxPlan } from "./engine.ts";
 import type { FleetPlan } from "./fleet-plan.ts";
 
 export const nodeNames = ["node-1", "node-2", "node-3"] as const;
@@ -16,6 +20,10 @@ export const hostFolders = {
   data: "/var/lib/coxswain/hosts",
   log: "/var/lib/coxswain/apply-log",
 } as const;
+/** The object store: one folder in all containers of nodes and hosts. */
+export const objectsFolder = "/var/lib/coxswain/objects";
+/** What a node lets attach; few, so that a dead node's hosts are a crowd. */
+export const attachesPerSecond = 4;
 
 const partitionsCount = 64;
 export const storeOrdinal = 5;
@@ -23,8 +31,24 @@ const nodeOrdinalBase = 10;
 const hostOrdinalBase = 100;
 const apiPort = 7400;
 const fleetPort = 7401;
+const knockPort = 7402;
 const firstHostPort = 9001;
-const fleetEntry = "/app/integration/chaos/agent-fleet.ts";
+const liarPort = 8999;
+const programFolder = "/app/integration/chaos";
+const programFiles = ["agent-fleet.ts", "lying-balancer.ts"];
+const secret = "the secret that hosts of the chaos suite share with its nodes";
+const secretFile = "/var/lib/coxswain/host-secret";
+/** In turn: half are dialled. */
+const modesInTurn: readonly HostMode[] = [
+  "dial",
+  "reverse",
+  "dial",
+  "knock",
+  "dial",
+  "object",
+  "dial",
+  "poll",
+];
 
 /** DynamoDB Local takes any credentials, but wants some. */
 export const storeAccess = {
@@ -89,49 +113,87 @@ export function nodeBox(name: string, image: string): BoxPlan {
       COXSWAIN_SWEEP_INTERVAL: "5s",
       COXSWAIN_PUSH_DEADLINE: "2s",
       COXSWAIN_PUSHES_PER_SECOND: "40",
+      COXSWAIN_HOST_SECRET_FILE: secretFile,
+      COXSWAIN_ATTACHES_PER_SECOND: String(attachesPerSecond),
+      COXSWAIN_PING_INTERVAL: "2s",
+      COXSWAIN_LINK_AGE: "1m",
+      COXSWAIN_KNOCK_PORT: String(knockPort),
+      COXSWAIN_POLL_MIN: "1s",
+      COXSWAIN_OBJECTS: `file://${objectsFolder}`,
+      COXSWAIN_OBJECT_POLL: "1s",
     },
     ordinal,
     links: ["control", "store", "hosts"],
     readyText: '"msg":"listening"',
     hasHealthCheck: true,
+    texts: { [secretFile]: secret },
+    volumes: { [objectsVolume]: objectsFolder },
   };
 }
 
+/** What is special about a container with hosts. */
+export interface HostsKind {
+  /** Puts the agents' folders, not their logs, on a small disk; a restart empties it. */
+  readonly diskBytes?: number;
+  /** In place of hosts of every mode. */
+  readonly mode?: HostMode;
+  /** A load balancer that lies stands among the addresses of nodes. */
+  readonly isLiedTo?: boolean;
+}
+
 /** The container `hosts-number` with `count` agents. */
-export function fleetPlan(number: number, count: number): FleetPlan {
+export function fleetPlan(number: number, count: number, kind: HostsKind = {}): FleetPlan {
+  const { mode: onlyMode, isLiedTo = false } = kind;
+  const hosts = Array.from({ length: count }, (_, index) => {
+    const mode = onlyMode ?? modesInTurn[index % modesInTurn.length] ?? "dial";
+    const id = `${mode}-${number}-${index + 1}`;
+    const key = hostKeyOf(Buffer.from(secret), id).toString("hex");
+    return { id, mode, key, isDirect: number % 2 === 0 };
+  });
   return {
     cluster: "coxswain",
     address: addressOn("hosts", hostOrdinalBase + number),
     firstPort: firstHostPort,
-    hosts: Array.from({ length: count }, (_, index) => `host-${number}-${index + 1}`),
+    hosts,
     nodes: nodeNames.map(fleetUrlOf),
+    knockAt: nodeNames.map(knockAddressOf),
+    objects: `file://${objectsFolder}`,
+    liarPort: isLiedTo ? liarPort : undefined,
     dataFolder: hostFolders.data,
     logFolder: hostFolders.log,
   };
 }
 
-/** `diskBytes` puts the agents' folders, not their logs, on a small disk; a restart empties it. */
 export function hostBox(
   number: number,
   image: string,
   plan: FleetPlan,
-  diskBytes?: number,
+  { diskBytes }: HostsKind = {},
 ): BoxPlan {
   return {
     name: `hosts-${number}`,
     image,
-    entrypoint: ["node", fleetEntry],
+    entrypoint: ["node", `${programFolder}/agent-fleet.ts`],
     command: [],
     environment: { CHAOS_FLEET: JSON.stringify(plan) },
     ordinal: hostOrdinalBase + number,
     links: ["hosts"],
     readyText: "agents listening",
     hasHealthCheck: false,
-    files: [{ source: join(import.meta.dirname, "agent-fleet.ts"), target: fleetEntry }],
+    files: programFiles.map((name) => ({
+      source: join(import.meta.dirname, name),
+      target: `${programFolder}/${name}`,
+    })),
+    volumes: { [objectsVolume]: objectsFolder },
     ...(diskBytes === undefined
       ? {}
       : { memoryFolders: { [hostFolders.data]: { bytes: diskBytes } } }),
   };
+}
+
+/** Their ids say it. */
+export function modeOf(host: string): string {
+  return host.slice(0, host.indexOf("-"));
 }
 
 /** True where all containers of a cluster run, and no others are there. */
@@ -145,13 +207,19 @@ export function isWhole(states: ReadonlyMap<string, string>): boolean {
 
 /** Records for the inventory, as the import takes them. */
 export function hostRecords({ hosts, address, firstPort }: FleetPlan): string[] {
-  return hosts.map((id, index) =>
+  return hosts.map(({ id, mode }, index) =>
     JSON.stringify({
       id,
+      mode,
       address: `http://${address}:${firstPort + index}`,
       labels: { role: "edge" },
     }),
   );
+}
+
+/** What such a host reports while its partition moves may be lost; it says it again after 5 min. */
+export function mayLag(host: string): boolean {
+  return modeOf(host) === "object";
 }
 
 export function nodeOrdinal(name: string): number {
@@ -164,4 +232,9 @@ export function apiUrlOf(name: string): string {
 
 function fleetUrlOf(name: string): string {
   return `http://${addressOn("hosts", nodeOrdinal(name))}:${fleetPort}`;
+}
+
+/** As agents have it: host:port. */
+export function knockAddressOf(name: string): string {
+  return `${addressOn("hosts", nodeOrdinal(name))}:${knockPort}`;
 }

@@ -33,6 +33,8 @@ function violations(records: readonly ApplyRecord[], more?: Partial<Evidence>) {
   return check(evidence(records, more)).violations;
 }
 
+const lags = () => true;
+
 describe("the checker of the chaos suite", () => {
   it("finds nothing where every host went forward to the last release", () => {
     expect(check(evidence(good))).toEqual({
@@ -135,6 +137,15 @@ describe("the checker of the chaos suite", () => {
     const manifest = manifestDigestOf([{ name: config, digest: third }]);
     const reported = new Map([["host-1", { sync: "applied", manifest }]]);
     expect(violations(good, { reported })).toHaveLength(1);
+  });
+
+  it("lets a host that may lag be pending, but not be acknowledged with what it never had", () => {
+    const manifest = manifestDigestOf([{ name: config, digest: third }]);
+    const pending = new Map([["host-1", { sync: "pending", manifest }]]);
+    expect(violations(good, { reported: pending, mayLag: lags })).toEqual([]);
+    expect(violations(good, { reported: pending })).toHaveLength(1);
+    const applied = new Map([["host-1", { sync: "applied", manifest }]]);
+    expect(violations(good, { reported: applied, mayLag: lags })).toHaveLength(1);
   });
 
   it("reports a host that the control plane forgot, unless it is not asked", () => {

@@ -44,6 +44,8 @@ export interface Evidence {
   readonly reachable: readonly string[];
   /** What the control plane reports at the end; undefined leaves that out (it has no store, say). */
   readonly reported?: ReadonlyMap<string, Reported> | undefined;
+  /** Hosts that the control plane may hear of later than it is asked. Default none. */
+  readonly mayLag?: (host: string) => boolean;
 }
 
 export interface Verdict {
@@ -180,10 +182,11 @@ function notConverged(host: string, { published, logs, files }: Evidence): strin
 }
 
 /** An acknowledgement that a node passes on must be one that the host gave. */
-function misreported(host: string, { logs, reported }: Evidence): string[] {
+function misreported(host: string, { logs, reported, mayLag }: Evidence): string[] {
   if (reported === undefined) return [];
   const report = reported.get(host);
   if (report === undefined) return [`${host}: not in the inventory`];
+  if (report.sync === "pending" && mayLag?.(host) === true) return [];
   const last = logs.get(host)?.at(-1);
   if (report.sync === "applied" && report.manifest === last?.manifest) return [];
   return [

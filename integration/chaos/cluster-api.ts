@@ -8,6 +8,7 @@ import { apiUrlOf, hostRecords } from "./boxes.ts";
 import type { FleetPlan } from "./fleet-plan.ts";
 
 const watchPauseMs = 250;
+const metricsTimeoutMs = 5_000;
 
 type Method = "GET" | "PUT" | "POST" | "DELETE";
 
@@ -77,6 +78,18 @@ export async function readHosts(via: string, hosts: readonly string[]): Promise<
     }),
   );
   return views.flat();
+}
+
+/** Sum over all rows of a metric that have `labels` (as they are written: `outcome="busy"`); 0 without any. */
+export async function readMetric(via: string, name: string, labels = ""): Promise<number> {
+  const reply = await fetch(`${apiUrlOf(via)}/metrics`, {
+    signal: AbortSignal.timeout(metricsTimeoutMs),
+  });
+  const lines = (await reply.text()).split("\n");
+  const own = lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  return own
+    .filter((line) => line.includes(labels))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
 /** Waits until exactly `names` are active members, with one view and one placement. */

@@ -1,17 +1,34 @@
 /** Promise: a node that loses the store, but not its hosts, is replaced and takes nothing back. */
+import { modeOf } from "./boxes.ts";
 import { chaosScenario } from "./scenario.ts";
+
+/**
+ * Hosts that come to the node by themselves, by a connection or a poll, believe it for a minute or as
+ * long as it lasts (docs/safety.md, known gaps). They have to catch up once it is back.
+ */
+const callingModes = new Set(["reverse", "poll"]);
+
+function isFound(host: string): boolean {
+  return !callingModes.has(modeOf(host));
+}
 
 chaosScenario(
   "a node that is cut from the store is replaced",
   async (cluster) => {
-    const hosts = await cluster.hostsOf("node-1");
+    const own = await cluster.hostsOf("node-1");
     const sinceMs = Date.now();
     await cluster.unplug("node-1", "store");
     const release = await cluster.publish("node-2");
-    await cluster.eventuallyHeld(release, { withinMs: 30_000 });
-    await cluster.noteTakeover("cut off", { hosts, release, sinceMs });
+    const hosts = cluster.hostsIn().filter((host) => isFound(host));
+    await cluster.eventuallyHeld(release, { hosts, withinMs: 30_000 });
+    await cluster.noteTakeover("cut off", {
+      hosts: own.filter((host) => isFound(host)),
+      release,
+      sinceMs,
+    });
     await cluster.settled(["node-2", "node-3"], 30_000);
     await cluster.plug("node-1", "store");
+    await cluster.eventuallyHeld(release);
   },
   { evicts: ["node-1"] },
 );

@@ -21,6 +21,8 @@ process.env["TESTCONTAINERS_RYUK_DISABLED"] ??= "true";
 
 const chaosLabel = "coxswain.chaos";
 const namePrefix = "coxswain-chaos-";
+/** A folder in memory that containers share. */
+export const objectsVolume = `${namePrefix}objects`;
 const startTimeoutMs = 60_000;
 const removeAttempts = 40;
 const removePauseMs = 250;
@@ -54,6 +56,10 @@ export interface BoxPlan {
   /** Memory file systems by path, with their size. */
   readonly memoryFolders?: Readonly<Record<string, { readonly bytes: number }>>;
   readonly files?: readonly { readonly source: string; readonly target: string }[];
+  /** Small files by path. */
+  readonly texts?: Readonly<Record<string, string>>;
+  /** Paths of volumes by their names. */
+  readonly volumes?: Readonly<Record<string, string>>;
 }
 
 export interface Inspection {
@@ -103,6 +109,15 @@ export class Engine {
         IPAM: { Driver: "default", Config: [{ Subnet: `${links[link]}.0/24` }] },
       });
     }
+  }
+
+  /** What hosts and nodes share as an object store; empty, and the image's user may write. */
+  async makeVolume(): Promise<void> {
+    await this.#client.container.dockerode.createVolume({
+      Name: objectsVolume,
+      Labels: { [chaosLabel]: "volume" },
+      DriverOpts: { type: "tmpfs", device: "tmpfs", o: "mode=1777,size=64m" },
+    });
   }
 
   async start(plan: BoxPlan, planHash: string): Promise<void> {
@@ -206,6 +221,10 @@ export class Engine {
       const networks = await dockerode.listNetworks({ filters });
       await Promise.all(networks.map(({ Id }) => dockerode.getNetwork(Id).remove()));
     });
+    await withRetries(async () => {
+      const { Volumes } = await dockerode.listVolumes({ filters });
+      await Promise.all((Volumes ?? []).map(({ Name }) => dockerode.getVolume(Name).remove()));
+    });
   }
 
   #container(name: string) {
@@ -255,6 +274,12 @@ class PlannedContainer extends GenericContainer {
       .withEnvironment({ ...plan.environment })
       .withCommand([...plan.command])
       .withCopyFilesToContainer([...(plan.files ?? [])])
+      .withCopyContentToContainer(
+        Object.entries(plan.texts ?? {}).map(([target, content]) => ({ target, content })),
+      )
+      .withBindMounts(
+        Object.entries(plan.volumes ?? {}).map(([source, target]) => ({ source, target })),
+      )
       .withTmpFs(
         Object.fromEntries(
           Object.entries(plan.memoryFolders ?? {}).map(([path, { bytes }]) => [

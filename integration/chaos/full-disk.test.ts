@@ -7,7 +7,7 @@ const diskBytes = 2 * 1024 * 1024;
 const releaseBytes = 64 * 1024;
 
 chaosScenario("hosts with a full disk keep their last config whole", async (cluster) => {
-  const small = await cluster.addHosts(6, diskBytes);
+  const small = await cluster.addHosts(8, { diskBytes });
   const before = await cluster.publish();
   await cluster.eventuallyHeld(before);
 

@@ -1,4 +1,4 @@
-/** From nothing to running containers: networks, the store, hosts, an initialised table, nodes. */
+/** From nothing to running containers: networks, the store, an initialised table, nodes; then hosts. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { hostBox, initCommand, initEnvironment, nodeBox, nodeNames, storeBox } from "./boxes.ts";
 import type { Engine } from "./engine.ts";
@@ -8,20 +8,24 @@ import type { Images } from "./images.ts";
 const initAttempts = 30;
 const initPauseMs = 500;
 
-export async function startContainers(
+export async function startNodes(engine: Engine, images: Images, planHash: string): Promise<void> {
+  await engine.makeNetworks();
+  await engine.makeVolume();
+  await engine.start(storeBox(images.store), planHash);
+  await init(engine, images);
+  await allEnded(nodeNames.map((name) => engine.start(nodeBox(name, images.product), planHash)));
+}
+
+/** The hosts must be registered: one that polls and is not known is told to come back in minutes. */
+export async function startHosts(
   engine: Engine,
-  images: Images,
+  { product }: Images,
   fleets: readonly FleetPlan[],
   planHash: string,
 ): Promise<void> {
-  await engine.makeNetworks();
-  await allEnded([
-    engine.start(storeBox(images.store), planHash).then(() => init(engine, images)),
-    ...fleets.map((plan, index) =>
-      engine.start(hostBox(index + 1, images.product, plan), planHash),
-    ),
-  ]);
-  await allEnded(nodeNames.map((name) => engine.start(nodeBox(name, images.product), planHash)));
+  await allEnded(
+    fleets.map((plan, index) => engine.start(hostBox(index + 1, product, plan), planHash)),
+  );
 }
 
 /** Java listens some seconds after it says so; a repeated `init` changes nothing. */
