@@ -18,6 +18,7 @@ import { afterOutcome } from "./status-reducer.ts";
 import { newStatus } from "./host-status.ts";
 
 const deadlineMs = 400;
+const patienceMs = 5_000;
 const manifest = { digest: manifestDigestOf([]), configs: [] };
 const expected = { host: "h1" as HostId, manifest: manifest.digest, form: "full" as const };
 const right = {
@@ -142,10 +143,16 @@ const hostile: readonly (readonly [string, OutcomeKind, Answer])[] = [
   ["a body over the limit", "protocol", says(http(json({ state: { a: mega } })))],
 ];
 
-async function push(transport: SocketTransport, origin: string) {
+async function push(transport: SocketTransport, origin: string, withinMs = deadlineMs) {
   const startMs = systemClock.monotonicMs();
   const body = Buffer.from("{}");
-  const result = await transport.exchange({ origin, path: "/", headers: {}, body, deadlineMs });
+  const result = await transport.exchange({
+    origin,
+    path: "/",
+    headers: {},
+    body,
+    deadlineMs: withinMs,
+  });
   const outcome = classifyExchange(result, expected);
   return { outcome, afterMs: systemClock.monotonicMs() - startMs };
 }
@@ -153,14 +160,16 @@ async function push(transport: SocketTransport, origin: string) {
 describe("a host that answers with", () => {
   it.each(hostile)("%s is %s, within the deadline", async (_what, kind, answer) => {
     const transport = create();
-    const { outcome, afterMs } = await push(transport, await hostWith(answer));
+    // What has a verdict of its own has it before the deadline, on a busy machine too.
+    const withinMs = kind === "ambiguous" ? deadlineMs : patienceMs;
+    const { outcome, afterMs } = await push(transport, await hostWith(answer), withinMs);
     expect(outcome.kind).toBe(kind);
     expect(outcome.message).not.toBe("");
     expect(outcome.message.length).toBeLessThanOrEqual(500);
     // Nothing that it said of itself is believed.
     expect(outcome.reply).toBeUndefined();
     expect(outcomePolicies[outcome.kind].retry).toBe("backoff");
-    expect(afterMs).toBeLessThan(deadlineMs + 1_000);
+    expect(afterMs).toBeLessThan(withinMs + 1_000);
   });
 });
 
