@@ -29,7 +29,8 @@ export default defineConfig({
         test: {
           name: "sim",
           include: ["sim/**/*.test.ts"],
-          testTimeout: 120_000,
+          // On virtual time, so that it may run at the lowest priority beside other tests.
+          testTimeout: 400_000,
         },
       },
       {

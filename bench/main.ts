@@ -37,6 +37,10 @@ const benchmarks: Readonly<Record<string, { what: string; file: string }>> = {
     what: "hosts that open their connections: SIGKILL of a node, one change to all",
     file: "./reverse.ts",
   },
+  processes: {
+    what: "one release by one node process and by two: rate and processor time",
+    file: "./processes.ts",
+  },
   takeover: { what: "SIGKILL of a node to every host current again", file: "./takeover.ts" },
 };
 

@@ -55,12 +55,17 @@ export type CreateTransport = (clock: Clock, options: SocketTransportOptions) =>
 /** The least that can be done: prepared bytes out, a look at the first bytes that come back. */
 export function rawSender(): Sender {
   const sockets = new Map<Host, { readonly socket: Socket; onReply: () => void }>();
-  const open = async ({ address }: Host) => {
-    const { hostname, port } = new URL(address);
+  const open = async (host: Host) => {
+    const { hostname, port } = new URL(host.address);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
     const opened = { socket, onReply: () => {} };
     socket.on("data", (bytes: Buffer) => {
       if (bytes.includes("\r\n\r\n")) opened.onReply();
+    });
+    // The hosts close what was idle between two rounds; one that is lost in the middle counts as answered.
+    socket.once("close", () => {
+      sockets.delete(host);
+      opened.onReply();
     });
     await new Promise((resolve) => {
       socket.once("connect", resolve);

@@ -5,12 +5,21 @@
  * the sync leaves, so that nothing can be acknowledged that is not in the log. The log lies outside
  * the agents' folders, which a scenario may fill up.
  */
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
 import { createAgent, type Agent } from "../../src/agent/agent.ts";
 import type { AgentCore } from "../../src/agent/agent-core.ts";
 import { resolveAgentConfig } from "../../src/agent/config-file.ts";
+import { digestOf } from "../../src/protocol/digest.ts";
 import { formatFence } from "../../src/protocol/fence.ts";
 import type { ApplyRecord } from "./checker.ts";
 import type { FleetPlan, PlannedHost } from "./fleet-plan.ts";
@@ -81,6 +90,23 @@ async function startAgent(host: PlannedHost, port: number): Promise<void> {
   agents.push(agent);
 }
 
+/** Read from the disks, as the final check does: it saves starting a process for each look at them. */
+function filesOf({ id }: PlannedHost): Record<string, string> {
+  const folder = join(plan.dataFolder, id, "configs");
+  if (!existsSync(folder)) return {};
+  const names = readdirSync(folder).filter((name) => !name.startsWith("."));
+  return Object.fromEntries(
+    names.map((name) => [name, digestOf(readFileSync(join(folder, name)))]),
+  );
+}
+
+function answerHeld(port: number): void {
+  createServer((_request, response) => {
+    const held = Object.fromEntries(plan.hosts.map((host) => [host.id, filesOf(host)]));
+    response.setHeader("connection", "close").end(JSON.stringify(held));
+  }).listen(port, plan.address);
+}
+
 async function end(): Promise<void> {
   await Promise.all(agents.map((agent) => agent.stop()));
   process.exit(0);
@@ -92,4 +118,5 @@ if (plan.liarPort !== undefined) {
   startLyingBalancer(plan.address, plan.liarPort, join(plan.logFolder, liesFile));
 }
 for (const [index, host] of plan.hosts.entries()) await startAgent(host, plan.firstPort + index);
+if (plan.heldPort !== undefined) answerHeld(plan.heldPort);
 process.stdout.write("agents listening\n");

@@ -34,6 +34,7 @@ const fleetPort = 7401;
 const knockPort = 7402;
 const firstHostPort = 9001;
 const liarPort = 8999;
+const heldPort = 8998;
 const programFolder = "/app/integration/chaos";
 const programFiles = ["agent-fleet.ts", "lying-balancer.ts"];
 const secret = "the secret that hosts of the chaos suite share with its nodes";
@@ -159,6 +160,7 @@ export function fleetPlan(number: number, count: number, kind: HostsKind = {}): 
     knockAt: nodeNames.map(knockAddressOf),
     objects: `file://${objectsFolder}`,
     liarPort: isLiedTo ? liarPort : undefined,
+    heldPort,
     dataFolder: hostFolders.data,
     logFolder: hostFolders.log,
   };

@@ -2,14 +2,9 @@
 import { modeOf } from "./boxes.ts";
 import { chaosScenario } from "./scenario.ts";
 
-/**
- * Hosts that come to the node by themselves, by a connection or a poll, believe it for a minute or as
- * long as it lasts (docs/safety.md, known gaps). They have to catch up once it is back.
- */
-const callingModes = new Set(["reverse", "poll"]);
-
+/** Hosts that are attached to the node believe it for a minute (docs/safety.md); then they have to catch up. */
 function isFound(host: string): boolean {
-  return !callingModes.has(modeOf(host));
+  return modeOf(host) !== "reverse";
 }
 
 chaosScenario(

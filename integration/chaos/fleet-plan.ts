@@ -25,6 +25,8 @@ export interface FleetPlan {
   readonly objects: string;
   /** A load balancer that lies listens there, and stands first among the hosts' nodes; undefined: none. */
   readonly liarPort?: number | undefined;
+  /** `GET /held` there answers with the digests of all config files, by host and config; undefined: nobody asks. */
+  readonly heldPort?: number | undefined;
   readonly dataFolder: string;
   readonly logFolder: string;
 }

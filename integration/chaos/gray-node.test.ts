@@ -15,5 +15,5 @@ chaosScenario(
     await cluster.noteTakeover("cut off", { hosts, release, sinceMs });
     await cluster.plug("node-3", "hosts");
   },
-  { evicts: ["node-3"], timeoutMs: 300_000 },
+  { evicts: ["node-3"], timeoutMs: 300_000, usualMs: 85_000 },
 );

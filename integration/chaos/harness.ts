@@ -26,7 +26,7 @@ import { droppedCount, filterScript, unfilterScript, type Filter } from "./packe
 import type { Takeover } from "./run-record.ts";
 import { startHosts, startNodes } from "./start-cluster.ts";
 import { emptyTable } from "./store-access.ts";
-import { readFiles, readLogs } from "./testimony.ts";
+import { askFiles, readFiles, readLogs } from "./testimony.ts";
 
 /** With four containers 64 hosts; scenarios add another where they need one. */
 const hostsPerBox = 16;
@@ -237,12 +237,10 @@ export class ChaosCluster {
     const sinceMs = performance.now();
     let behind: string[] = [];
     await eventually(`${digest} on ${expected.length} hosts`, withinMs, async () => {
-      const askedMs = performance.now();
       const held = await this.held(names);
       behind = expected.filter((host) => held.get(host) !== digest);
       if (behind.length === 0) return true;
-      // Each look starts a process in every container: never more than half of the time.
-      await sleep(Math.max(pollMs, performance.now() - askedMs));
+      await sleep(pollMs);
       return undefined;
     }).catch((error: unknown) => {
       throw new Error(`${behind.length} hosts are behind: ${behind.join(" ")}`, { cause: error });
@@ -253,7 +251,7 @@ export class ChaosCluster {
   /** Digest of each host's file; hosts without one are left out. */
   async held(names: readonly string[] = this.hostBoxes): Promise<Map<string, Digest>> {
     return new Map(
-      [...(await readFiles(this.#engine, names))].flatMap(([host, own]) => {
+      [...(await askFiles(names.map((name) => this.#fleet(name))))].flatMap(([host, own]) => {
         const digest = own.get(config);
         return digest === undefined ? [] : [[host, digest] as const];
       }),

@@ -3,8 +3,10 @@ import type { Digest } from "../../src/protocol/digest.ts";
 import { hostFolders } from "./boxes.ts";
 import { parseApplyLog, type ApplyRecord } from "./checker.ts";
 import type { Engine } from "./engine.ts";
+import type { FleetPlan } from "./fleet-plan.ts";
 
 const fileMark = "=== ";
+const askTimeoutMs = 2_000;
 
 /** The whole log of each host in the containers. */
 export async function readLogs(
@@ -20,6 +22,16 @@ export async function readFiles(
   boxes: readonly string[],
 ): Promise<Map<string, Map<string, Digest>>> {
   return merged(boxes.map((box) => readBoxFiles(engine, box)));
+}
+
+/**
+ * The same as the containers say, which costs no process in each of them; one that does not answer has
+ * none. For waiting: what is proved in the end is read by `readFiles`.
+ */
+export async function askFiles(
+  plans: readonly FleetPlan[],
+): Promise<Map<string, Map<string, Digest>>> {
+  return merged(plans.map((plan) => askBoxFiles(plan)));
 }
 
 /** Hosts differ from container to container. */
@@ -61,4 +73,21 @@ async function readBoxFiles(
     files.set(host ?? "", own.set(config ?? "", `sha256:${hex}`));
   }
   return files;
+}
+
+async function askBoxFiles({
+  address,
+  heldPort,
+}: FleetPlan): Promise<Map<string, Map<string, Digest>>> {
+  try {
+    const signal = AbortSignal.timeout(askTimeoutMs);
+    const reply = await fetch(`http://${address}:${heldPort}/held`, { signal });
+    const held = (await reply.json()) as Record<string, Record<string, Digest>>;
+    return new Map(
+      Object.entries(held).map(([host, files]) => [host, new Map(Object.entries(files))]),
+    );
+  } catch {
+    // It is down, frozen or cut off at this moment.
+    return new Map();
+  }
 }

@@ -1,8 +1,9 @@
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, expect, it } from "vitest";
-import { systemClock } from "../kernel/clock.ts";
+import { systemClock, type Clock } from "../kernel/clock.ts";
+import { ManualClock } from "../kernel/manual-clock.ts";
 import { bearerOf } from "../protocol/host-key.ts";
 import { createNodeCaller } from "./node-call.ts";
 
@@ -16,14 +17,29 @@ afterEach(async () => {
   server = undefined;
 });
 
-async function call(listener: RequestListener, timeoutMs = 2_000, signal = never) {
+/** Three seconds pass in one turn of the event loop, in which nothing can be connected. */
+const hastyClock: Clock = {
+  ...systemClock,
+  after: (ms, callback) => {
+    if (ms === 3_000) queueMicrotask(callback);
+    return systemClock.after(ms, callback);
+  },
+};
+
+/** A server, and what calls it once. */
+async function serve(listener: RequestListener, clock: Clock = systemClock) {
   server = createServer(listener);
   await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const url = new URL(`http://127.0.0.1:${port}/x`);
-  const callNode = createNodeCaller({ clock: systemClock, cluster: "c1", key, tls: undefined });
+  const callNode = createNodeCaller({ clock, cluster: "c1", key, tls: undefined });
   const headers = { "coxswain-held": "sha256:x" };
-  return callNode({ url, method: "POST", headers, body: Buffer.from("{}"), timeoutMs }, signal);
+  return (timeoutMs: number, signal = never) =>
+    callNode({ url, method: "POST", headers, body: Buffer.from("{}"), timeoutMs }, signal);
+}
+
+async function call(listener: RequestListener, timeoutMs = 2_000, signal = never) {
+  return (await serve(listener))(timeoutMs, signal);
 }
 
 it("carries headers, cluster, proof and body, and brings back a compressed answer", async () => {
@@ -71,4 +87,24 @@ it("an answer that breaks off is none", async () => {
 it("an abort passes through", async () => {
   const reason = new Error("stopping");
   await expect(call(() => {}, 2_000, AbortSignal.abort(reason))).rejects.toBe(reason);
+});
+
+it("a machine that does not even connect is given up early", async () => {
+  const ask = await serve((_request, response) => void response.end("{}"), hastyClock);
+  expect(await ask(10_000)).toEqual({
+    kind: "unreachable",
+    message: "No connection within 3000 ms",
+  });
+});
+
+it("a machine that connects has its whole time", async () => {
+  const clock = new ManualClock();
+  const { promise: arrived, resolve: arrive } = Promise.withResolvers<ServerResponse>();
+  const ask = await serve((_request, response) => arrive(response), clock);
+  const slow = ask(10_000);
+  const response = await arrived;
+  await clock.advance(9_999);
+  response.end("{}");
+  expect(await slow).toMatchObject({ kind: "answered", status: 200 });
+  expect(clock.timerCount).toBe(0);
 });

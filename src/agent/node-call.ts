@@ -39,6 +39,8 @@ export type CallNode = (call: NodeCall, signal: AbortSignal) => Promise<NodeAnsw
 
 /** A node cannot silence a host for longer than this. */
 const retryAfterMaxMs = 5 * 60_000;
+/** A machine that is gone answers nothing at all: the next node is asked before the call's whole time is over. */
+const connectTimeoutMs = 3_000;
 
 export interface NodeCallerOptions {
   readonly clock: Clock;
@@ -52,17 +54,19 @@ export function createNodeCaller({ clock, cluster, key, tls }: NodeCallerOptions
   const proof = key === undefined ? {} : { [authorizationHeader]: bearerOf(key) };
   return async (call, signal) => {
     const total = new AbortController();
-    const cancel = clock.after(call.timeoutMs, () => {
-      total.abort(new Error(`No answer within ${call.timeoutMs} ms`));
-    });
+    const giveUpAfter = (ms: number, what: string) =>
+      clock.after(ms, () => total.abort(new Error(`No ${what} within ${ms} ms`)));
+    const cancel = giveUpAfter(call.timeoutMs, "answer");
+    const connected = giveUpAfter(connectTimeoutMs, "connection");
     const both = AbortSignal.any([signal, total.signal]);
     try {
-      const response = await send(call, {
+      const options = {
         headers: { ...call.headers, [syncHeaders.cluster]: cluster, ...proof },
         signal: both,
         agent: false,
         ...tls,
-      });
+      };
+      const response = await send(call, options, connected);
       const read = await readJsonBody(response);
       return {
         kind: "answered",
@@ -76,17 +80,23 @@ export function createNodeCaller({ clock, cluster, key, tls }: NodeCallerOptions
       return { kind: "unreachable", message: messageOf(total.signal.reason ?? error) };
     } finally {
       cancel();
+      connected();
     }
   };
 }
 
-function send(call: NodeCall, options: RequestOptions): Promise<IncomingMessage> {
+function send(
+  call: NodeCall,
+  options: RequestOptions,
+  onConnect: () => void,
+): Promise<IncomingMessage> {
   const { url, method, body } = call;
   const start = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const request = start(url, { ...options, method }, resolve);
     // Stays for good: what breaks later breaks the reading of the answer, too.
     request.on("error", reject);
+    request.once("socket", (socket) => socket.once("connect", onConnect));
     if (body !== undefined) {
       request.setHeader("content-type", "application/json");
       request.setHeader("content-length", body.length);
