@@ -98,9 +98,11 @@ describe("hosts that open their connections", () => {
     await rollOutToAll("one", 20_000);
     for (const node of cluster.nodes) {
       expect(await metric(node, "coxswain_relays_total")).toBe(0);
-      expect(await metric(node, "coxswain_reverse_links ")).toBe(
-        await metric(node, "coxswain_hosts_owned "),
-      );
+      await eventually("every host is attached to its owner", 5_000, async () => {
+        const links = await metric(node, "coxswain_reverse_links ");
+        // Counted once a second.
+        return links === (await metric(node, "coxswain_hosts_owned ")) ? true : undefined;
+      });
     }
   });
 

@@ -85,6 +85,12 @@ class Pair {
     }
   }
 
+  /** Node a reads that `members` are the cluster now. */
+  async read(version: number, members: string[]): Promise<void> {
+    const { slice } = this.clockOf("a");
+    await slice.adopt(snapshotOf(version, members), () => false, new AbortController().signal);
+  }
+
   /** A host that `slot` owns. */
   hostOf(slot: string): string {
     const { placement } = this.clockOf("a").slice;
@@ -238,6 +244,34 @@ describe("who may attach", () => {
     expect(pair.a.judge(ask(pair.hostOf("a"))).kind).toBe("admitted");
     void pair.a.drain(1_000);
     expect(pair.a.judge(ask(pair.hostOf("a"))).kind).toBe("busy");
+  });
+});
+
+describe("a node that is no member", () => {
+  it("is sent nobody's syncs, and tells the owner of its connections until it is one", async () => {
+    const id = pair.hostOf("a");
+    await pair.read(2, ["a"]);
+    pair.attach("b", id);
+    await pair.advance(10);
+    expect(await push("a", id)).toBe("no connection");
+    pair.a.turn();
+    await pair.read(3, ["a", "b"]);
+    pair.node("b").turn();
+    await pair.advance(10);
+    expect(await push("a", id)).toBe("200");
+  });
+
+  it("lets nobody attach, and asks those who are there to move within seconds", async () => {
+    const id = pair.hostOf("a");
+    const heard: string[] = [];
+    pair.attach("a", id).on("data", (bytes: Buffer) => heard.push(String(bytes)));
+    await pair.read(2, ["b"]);
+    expect(pair.a.judge(ask(pair.hostOf("b")))).toMatchObject({ kind: "busy" });
+    for (let second = 0; second < 12; second++) {
+      pair.a.turn();
+      await pair.advance(1_000);
+    }
+    expect(heard.join("")).toContain("/coxswain/v1/detach");
   });
 });
 

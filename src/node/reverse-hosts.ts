@@ -82,6 +82,8 @@ const drainRatio = 0.8;
 const aloneAfterMs = 30_000;
 /** While that lasts, each connection is asked to move about this often. */
 const aloneLinkAgeMs = 60_000;
+/** A node that knows that it is no member any more has no use for connections: owners do not ask it. */
+const outsideLinkAgeMs = 10_000;
 
 export class ReverseHosts implements HostLinks {
   readonly links: ReverseLinks;
@@ -169,10 +171,12 @@ export class ReverseHosts implements HostLinks {
     for (const { host, number } of ask.unlinked) {
       this.#holders.unlinked(parseHostId(host), ask.slot, number);
     }
+    // One that is no member here is not asked for its hosts, so it has to tell again once it is.
+    const isMember = this.#member(ask.slot) !== undefined;
     for (const link of ask.linked) {
       const id = parseHostId(link.host);
       const partition = partitionOf(id);
-      if (!slice().isServed(partition)) unserved.push(id);
+      if (!isMember || !slice().isServed(partition)) unserved.push(id);
       else if (!this.#isReverse(partition, id)) unknown.push(id);
       else {
         const own = this.links.get(id);
@@ -213,21 +217,25 @@ export class ReverseHosts implements HostLinks {
 
   /**
    * The owners that others know do not find a host here once this node was evicted, and pings make the host
-   * believe that all is well. It cannot be told apart from an outage of the store for all, so hosts go round.
+   * believe that all is well. It cannot be told apart from an outage of the store for all, so hosts go round;
+   * a node that has read that it is no member lets go of them sooner.
    */
   #moveWhileAlone(): void {
     const { clock, isStoreReachable } = this.#ports;
     const atMs = clock.monotonicMs();
-    if (isStoreReachable()) {
+    const isOutside = !this.#isMember();
+    if (isStoreReachable() && !isOutside) {
       this.#alone = undefined;
       return;
     }
     this.#alone ??= { sinceMs: atMs, lookedMs: atMs, dueCount: 0 };
     const alone = this.#alone;
-    const passedMs = atMs - Math.max(alone.lookedMs, alone.sinceMs + aloneAfterMs);
+    const fromMs = isOutside ? alone.lookedMs : alone.sinceMs + aloneAfterMs;
+    const passedMs = atMs - Math.max(alone.lookedMs, fromMs);
     alone.lookedMs = atMs;
     if (passedMs <= 0) return;
-    alone.dueCount += (this.links.linkCount * passedMs) / aloneLinkAgeMs;
+    const ageMs = isOutside ? outsideLinkAgeMs : aloneLinkAgeMs;
+    alone.dueCount += (this.links.linkCount * passedMs) / ageMs;
     const due = Math.floor(alone.dueCount);
     if (due === 0) return;
     alone.dueCount -= due;
@@ -255,7 +263,8 @@ export class ReverseHosts implements HostLinks {
   #verdict(host: string, isDirect: boolean, isProven: () => boolean, atMs: number): AttachVerdict {
     const { linkCount } = this.links;
     const lagMs = this.#ports.lagMs?.() ?? 0;
-    const situation = { linkCount, lagMs, isDraining: this.#isDraining };
+    const isDraining = this.#isDraining || !this.#isMember();
+    const situation = { linkCount, lagMs, isDraining };
     const refusal = this.#admission.refusal(situation, atMs);
     if (refusal !== undefined) {
       const draw = this.#ports.random.next();
@@ -334,6 +343,10 @@ export class ReverseHosts implements HostLinks {
   #ownerOf(partition: number): ViewMember | undefined {
     const slot = this.#ports.slice().placement.ownerOf(partition);
     return slot === undefined ? undefined : this.#member(slot);
+  }
+
+  #isMember(): boolean {
+    return this.#member(this.#ports.slot) !== undefined;
   }
 
   #member(slot: string): ViewMember | undefined {
