@@ -19,6 +19,7 @@ import {
 import { machine, markdownTable, median, percentile } from "./measure.ts";
 import { hostAt, rawSender, releaseOf } from "./push-senders.ts";
 import { wallMs } from "./sink-watch.ts";
+import { startSink } from "./start-sink.ts";
 
 const waitMs = 120_000;
 const contentBytes = 1_024;
@@ -38,10 +39,12 @@ export async function runFleetPropagation(options: FleetPropagation): Promise<vo
   for (const count of options.counts) {
     const flags = ["--pushes-per-second", options.pace, "--sockets", String(count + 100)];
     const fleet = await startFleetCluster(1, count, flags);
+    // Of its own: one process may not have enough files for twice as many connections.
+    const rawSink = await startSink();
     try {
       const apiUrl = fleet.cluster.node("node-1").apiUrl;
       const raw = rawSender();
-      const hosts = fleet.ids.map((_, index) => hostAt(index, fleet.sink.port));
+      const hosts = fleet.ids.map((_, index) => hostAt(index, rawSink.port));
       await raw.send(hosts, releaseOf(0), 0);
       await release(fleet, apiUrl, "warm");
       const [ours, bound]: [number[], number[]] = [[], []];
@@ -56,6 +59,7 @@ export async function runFleetPropagation(options: FleetPropagation): Promise<vo
       points.push([count, median(ours) / 1_000]);
       if (count === options.counts.at(-1)) lanes.push(...(await changes(fleet, apiUrl, options)));
     } finally {
+      rawSink.stop();
       await fleet.stop();
     }
   }

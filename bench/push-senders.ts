@@ -62,6 +62,7 @@ export function rawSender(): Sender {
     socket.on("data", (bytes: Buffer) => {
       if (bytes.includes("\r\n\r\n")) opened.onReply();
     });
+    socket.on("error", () => {});
     // The hosts close what was idle between two rounds; one that is lost in the middle counts as answered.
     socket.once("close", () => {
       sockets.delete(host);
