@@ -244,6 +244,12 @@ describe("a manifest that could not be applied twice", () => {
     expect([at(300_999), at(301_000)]).toEqual([false, true]);
   });
 
+  it("rests as long where the host could not read the request, whoever spoiled it", () => {
+    const spoiled = after(after(newStatus(), differs), outcome("unprocessable", "400"));
+    expect(needsPush(after(spoiled, differs, { atMs: 299_999 }), manifest.digest)).toBe(false);
+    expect(needsPush(after(spoiled, differs, { atMs: 300_000 }), manifest.digest)).toBe(true);
+  });
+
   it("is told from a refused one, which is never sent again as it is", () => {
     const refused = after(newStatus(), replied("rejected", { manifest: digestOf("0") }));
     const swept = after(refused, differs, { atMs: 10_000_000 });

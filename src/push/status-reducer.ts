@@ -172,6 +172,8 @@ function countFailure(next: Status, atMs: number, rules: StatusRules): void {
 
 /** A full disk or a stuck reload may be over by then; a refused release is not. */
 const failedRestMs = 5 * 60_000;
+/** Nor may a request that did not arrive as it was sent (something on the way changed it) end a release for ever. */
+const restingKinds: ReadonlySet<OutcomeKind> = new Set(["failed", "unprocessable"]);
 
 /**
  * The refused config was not alone: others of its manifest may have been undone since, by a manifest that
@@ -197,7 +199,9 @@ function takeReply(next: Status, reply: SyncReply, sent: SentSync, moment: Momen
     next.parked = undefined;
   }
   const hasRested = moment.atMs - next.parkedSinceMs >= failedRestMs;
-  if (next.parked?.class === "failed" && hasRested) next.parked = undefined;
+  if (next.parked !== undefined && restingKinds.has(next.parked.class) && hasRested) {
+    next.parked = undefined;
+  }
   next.held = heldAfter(next, reply, sent);
 }
 
