@@ -65,7 +65,7 @@ export interface OutcomePolicy {
   /**
    * `none`: nothing failed. `backoff`: exponential with full jitter from `baseMs` to `capMs`.
    * `onceThenPark`: again after `baseMs`, then parked for some minutes at a time. `park`: not before
-   * manifest, boot or agent change.
+   * manifest, boot or agent change, or after those minutes where the request itself was refused (400).
    */
   readonly retry: "none" | "backoff" | "onceThenPark" | "park";
   readonly baseMs: number;

@@ -3,7 +3,7 @@
  *
  * A failure counts only while this node trusts itself; any sign of life starts everything again; a
  * refused manifest is parked until the manifest, the agent, its process or what the host holds
- * changes, one that could not be applied until it has rested as well. Every path out of here either
+ * changes, one that could not be applied or read until it has rested as well. Every path out of here either
  * holds what was wanted, waits for a time, is parked, or was asked for contents a bounded number of
  * times, so no host can make its owner push in a circle.
  * Source of the backoff: "Exponential Backoff And Jitter" (full jitter).
