@@ -21,6 +21,8 @@ export class ProcessClock implements Clock {
   #state: "running" | "frozen" | "gone" = "running";
   #isSuspended = false;
   #frozenAtMs = 0;
+  /** Since when nothing of the process has run; of use while it is frozen. */
+  #stillSinceMs = 0;
   /** The last freezes that are over, oldest first. */
   readonly #freezes: { readonly fromMs: number; readonly toMs: number }[] = [];
   #missedMs = 0;
@@ -99,11 +101,15 @@ export class ProcessClock implements Clock {
     this.#state = "frozen";
     this.#frozenAtMs = this.#timeline.nowMs;
     this.#isSuspended = isSuspended;
+    const last = this.#freezes.at(-1);
+    const isGoingOn = last?.toMs === this.#frozenAtMs;
+    this.#stillSinceMs = isGoingOn ? last.fromMs : this.#frozenAtMs;
+    if (isGoingOn) this.#freezes.pop();
   }
 
   resume(): void {
     if (this.#state !== "frozen") return;
-    this.#freezes.push({ fromMs: this.#frozenAtMs, toMs: this.#timeline.nowMs });
+    this.#freezes.push({ fromMs: this.#stillSinceMs, toMs: this.#timeline.nowMs });
     if (this.#freezes.length > freezesKept) this.#freezes.shift();
     if (this.#isSuspended) this.#missedMs += this.#timeline.nowMs - this.#frozenAtMs;
     this.#isSuspended = false;
@@ -113,13 +119,16 @@ export class ProcessClock implements Clock {
     }
   }
 
-  /** Length of the longest freeze that goes on or ended after `sinceMs` of virtual time. */
+  /**
+   * Length of the longest freeze that goes on or ended after `sinceMs` of virtual time. One that begins
+   * at the very moment at which another ends continues it; any time between them, and they are two.
+   */
   longestFreezeMs(sinceMs: number): number {
     const isFrozen = this.#state === "frozen";
     const lengths = this.#freezes
       .filter(({ toMs }) => toMs >= sinceMs)
       .map(({ fromMs, toMs }) => toMs - fromMs);
-    return Math.max(0, isFrozen ? this.#timeline.nowMs - this.#frozenAtMs : 0, ...lengths);
+    return Math.max(0, isFrozen ? this.#timeline.nowMs - this.#stillSinceMs : 0, ...lengths);
   }
 
   /** SIGKILL: nothing of the process runs again. */

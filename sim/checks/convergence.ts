@@ -1,11 +1,12 @@
 /**
  * S3 and S5, when the faults are over: one view, each partition served once, every host of the core
  * holds exactly what the store says (or what it held before, where its commands refuse that), its owner
- * knows it, the counts agree, and no acknowledged write is missing.
+ * has read the same and knows it, the counts agree, and no acknowledged write is missing.
  */
 import type { HostRecord } from "../../src/inventory/host.ts";
 import type { CountsAnswer, HostsAnswer } from "../../src/node/peers.ts";
 import { digestOf } from "../../src/protocol/digest.ts";
+import { parseFence } from "../../src/protocol/fence.ts";
 import { partitionOf } from "../../src/ring/hash.ts";
 import { digestOfWanted, wantedOf, type Wanted } from "../oracle.ts";
 import { guardedConfig, verdictFor, type Verdict } from "../flaws.ts";
@@ -171,6 +172,11 @@ function problemOf(
   const wrong = wrongFile(host, wanted, verdict);
   const said = report === undefined ? "unknown to its owner" : JSON.stringify(report);
   if (wrong !== undefined) return `${name}: ${wrong}; its owner says ${said}`;
+  const known = parseFence(report?.fence ?? "");
+  // What the host held before may be what it should hold now: its owner has not found that out yet.
+  if (known?.fleet !== fleetRevision || known.host !== record.revision) {
+    return `${name}: its owner has not read that, but says ${said}`;
+  }
   if (verdict !== "good") {
     // A reload that failed is tried again every few minutes: pending again for that long.
     const isRetried = verdict === "unloadable" && report?.lastError?.class === "failed";
