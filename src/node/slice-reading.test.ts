@@ -42,7 +42,7 @@ describe("reading again", () => {
     const fixture = await serving();
     await fixture.put("h00", "http://elsewhere:9000");
     await refresh(fixture, "h00");
-    expect(fixture.pusher.calls).toEqual(["change h00"]);
+    expect(fixture.pusher.calls).toEqual(["record h00"]);
     expect(fixture.pusher.targets.get(hostId("h00"))?.address).toBe("http://elsewhere:9000");
   });
 
@@ -79,7 +79,7 @@ describe("reading again", () => {
     go();
     await older;
     expect(fixture.pusher.targets.get(hostId("h00"))?.address).toBe("http://elsewhere:9000");
-    expect(fixture.pusher.calls).toEqual(["change h00"]);
+    expect(fixture.pusher.calls).toEqual(["record h00"]);
   });
 
   test("a host added after an older load was read survives its end", async () => {
@@ -102,7 +102,7 @@ describe("reading again", () => {
     await refresh(fixture, "h00");
     go();
     await older;
-    expect(fixture.pusher.calls).toEqual([`change ${added}`]);
+    expect(fixture.pusher.calls).toEqual([`record ${added}`]);
   });
 
   test("a damaged record keeps its host, and the others of its partition get their changes", async () => {

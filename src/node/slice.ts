@@ -20,7 +20,7 @@ import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import type { Pusher } from "../push/pusher.ts";
+import type { Pusher, PushReason } from "../push/push-ports.ts";
 import { place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
 import { forEachBounded } from "../inventory/bounded.ts";
@@ -49,8 +49,6 @@ export interface SlicePorts {
   /** Called when everything that `view` gives this node has been loaded. */
   readonly report: (view: View, placementHash: string, hostsCount: number) => void;
 }
-
-type PushReason = Parameters<Pusher["upsert"]>[1];
 
 /** The acknowledged state of partitions, as a new owner finds it. */
 export interface Checkpoints {
@@ -325,7 +323,7 @@ export class Slice {
     this.#served.set(partition, served);
     this.losses.loaded(partition, served, loaded);
     served.revision = loaded.revision;
-    this.#take(served.hosts, loaded, current === undefined ? "load" : "change", known);
+    this.#take(served.hosts, loaded, current === undefined ? "load" : "record", known);
     for (const { id, error } of loaded.damaged) {
       this.#ports.log.error({ host: id, err: error.message }, "a host record is damaged");
     }

@@ -19,6 +19,7 @@ import { createHostTransport } from "./host-transport.ts";
 import { failed } from "./http-exchange.ts";
 import type { FailureClass, ExchangeRequest, ExchangeResult, Transport } from "./transport.ts";
 import { defaultPushOptions, type PushOptions } from "./push-options.ts";
+import type { PushReason } from "./push-ports.ts";
 import { createPusher, type PushTarget } from "./pusher.ts";
 
 /** An agent in memory, as the protocol describes it, with faults to order. */
@@ -232,7 +233,7 @@ export function setUp(options: Partial<PushOptions> = {}) {
   const push = (
     of: FakeHost,
     manifest: Manifest,
-    reason: "load" | "change" | "rollback" = "change",
+    reason: PushReason = "change",
     known?: HostCheckpoint,
   ) => pusher.upsert(target(of, manifest), reason, known);
   const metric = async (name: string) =>

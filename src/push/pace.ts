@@ -2,9 +2,10 @@
  * The pace: how many pushes may start now, by lane and pool.
  *
  * A token bucket bounds pushes per second; in-flight limits bound what is under way. Retries draw on
- * a bucket of their own as well, so that they take at most their share; sweeps get a share of what
- * changes would take; suspects have places of their own; the last places are kept for rollbacks.
- * Rate and in-flight limit follow the event loop's delay and the replies (pace-control.ts).
+ * a bucket of their own as well, so that they take at most their share; a rollout gets half of what
+ * changes of single hosts (an import, say) would take, sweeps a share of both; suspects have places of
+ * their own; the last places are kept for rollbacks. Rate and in-flight limit follow the event
+ * loop's delay and the replies (pace-control.ts).
  * Overloaded means slower: no event raises the pace above its configured value.
  */
 import { PaceControl, type PaceControlOptions } from "./pace-control.ts";
@@ -23,9 +24,10 @@ export interface PaceOptions extends PaceControlOptions {
 
 /** Pushes that may start at once after a rest, as time of the pace: what a coarse timer needs. */
 const burstMs = 50;
-/** Strongest first, as usual and when it is a sweep's turn. */
-const usualOrder: readonly Lane[] = ["rollback", "change", "sweep", "retry"];
-const sweepOrder: readonly Lane[] = ["rollback", "sweep", "change", "retry"];
+/** Strongest first, as usual and when it is the turn of one that waits behind others. */
+const usualOrder: readonly Lane[] = ["rollback", "record", "change", "sweep", "retry"];
+const changeOrder: readonly Lane[] = ["rollback", "change", "record", "sweep", "retry"];
+const sweepOrder: readonly Lane[] = ["rollback", "sweep", "record", "change", "retry"];
 /** A token short of this much is there: sums of fractions do not meet whole numbers. */
 const tokenEpsilon = 1e-9;
 /** No timer is set for less, so that rounding never makes a loop look twice at one moment. */
@@ -44,6 +46,7 @@ export class Pace {
   #pausedUntilMs = -Infinity;
   /** Part of a start that waiting sweeps have earned; a whole one is their turn. */
   #sweepCredit = 0;
+  #isChangesTurn = false;
 
   constructor(options: PaceOptions, atMs: number) {
     this.#options = options;
@@ -69,7 +72,8 @@ export class Pace {
 
   /** In which order lanes are asked for the next push. */
   get laneOrder(): readonly Lane[] {
-    return this.#sweepCredit + tokenEpsilon >= 1 ? sweepOrder : usualOrder;
+    if (this.#sweepCredit + tokenEpsilon >= 1) return sweepOrder;
+    return this.#isChangesTurn ? changeOrder : usualOrder;
   }
 
   /**
@@ -78,6 +82,11 @@ export class Pace {
    */
   passedSweeps(): void {
     this.#sweepCredit = Math.min(1, this.#sweepCredit + this.#options.sweepShareRatio);
+  }
+
+  /** A change of one host starts before a rollout that waits; half of the starts stay the rollout's. */
+  passedChanges(): void {
+    this.#isChangesTurn = true;
   }
 
   mayStart(lane: Lane, pool: Pool, atMs: number): boolean {
@@ -100,6 +109,7 @@ export class Pace {
     this.#tokens.take();
     if (lane === "retry") this.#retryTokens.take();
     if (lane === "sweep") this.#sweepCredit = 0;
+    if (lane === "change") this.#isChangesTurn = false;
     this.#inFlight[pool]++;
     if (this.#inFlight.steady > this.#peakInFlight) this.#peakInFlight = this.#inFlight.steady;
   }

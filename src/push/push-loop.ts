@@ -187,9 +187,7 @@ export class PushLoop {
           : undefined;
         if (slot !== undefined) {
           this.#pace.started(lane, pool);
-          if (lane === "change" && this.queue.length("sweep", "steady") > 0) {
-            this.#pace.passedSweeps();
-          }
+          this.#letWaitersEarn(lane);
           this.#ports.run(slot, lane, atMs);
           return undefined;
         }
@@ -197,6 +195,12 @@ export class PushLoop {
       }
     }
     return readyAtMs;
+  }
+
+  #letWaitersEarn(lane: Lane): void {
+    if (lane !== "record" && lane !== "change") return;
+    if (this.queue.length("sweep", "steady") > 0) this.#pace.passedSweeps();
+    if (lane === "record" && this.queue.length("change", "steady") > 0) this.#pace.passedChanges();
   }
 
   #armAt(dueMs: number, atMs: number): void {

@@ -77,6 +77,7 @@ export class PushMetrics {
 function perLane<Value>(make: (lane: Lane) => Value): Record<Lane, Value> {
   return {
     rollback: make("rollback"),
+    record: make("record"),
     change: make("change"),
     sweep: make("sweep"),
     retry: make("retry"),

@@ -40,9 +40,12 @@ export interface PushEvents {
   onDrift(id: HostId, acknowledged: Digest, found: Digest): void;
 }
 
+/** Why a host gets a target: taken over, its own record changed, or all hosts' rules did (forward or back). */
+export type PushReason = "load" | "record" | "change" | "rollback";
+
 export interface Pusher {
   /** Sets what a host should hold; only the newest counts. `known` is used for a host not yet held. */
-  upsert(target: PushTarget, reason: "load" | "change" | "rollback", known?: HostCheckpoint): void;
+  upsert(target: PushTarget, reason: PushReason, known?: HostCheckpoint): void;
   /** Forgets a host; a push in flight ends and is ignored. */
   remove(id: HostId): void;
   /** Any sign of life: ends the backoff and queues a sync at once. */

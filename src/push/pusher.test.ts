@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { afterEach, describe, expect, it } from "vitest";
 import { digestOf } from "../protocol/digest.ts";
 import { manyHosts, setUp, stopAll } from "./fake-fleet.ts";
@@ -161,6 +162,32 @@ describe("the pace", () => {
     await set.clock.advance(200);
     expect(set.pusher.counts().sync.applied).toBe(100);
     expect(set.transport.mostAtOnce).toBeLessThanOrEqual(10);
+  });
+
+  it("lets a change of one host overtake a rollout that waits", async () => {
+    const set = setUp({ pushesPerSecond: 100 });
+    const hosts = manyHosts(set, 300);
+    for (const host of hosts) set.push(host, set.release("one"));
+    await set.clock.advance(500);
+    const pinned = hosts.at(-1);
+    assert(pinned !== undefined && pinned.requests.length === 0);
+    const release = set.release("two");
+    set.push(pinned, release, "record");
+    await set.clock.advance(30);
+    expect(pinned.manifest).toBe(release.digest);
+    expect(set.pusher.counts().sync.applied).toBeLessThan(100);
+  });
+
+  it("leaves a rollout half of the starts while single hosts want all of them", async () => {
+    const set = setUp({ pushesPerSecond: 100 });
+    const release = set.release("one");
+    const rollout = manyHosts(set, 100, "all");
+    for (const host of rollout) set.push(host, release, "change");
+    for (const host of manyHosts(set, 300, "imported")) set.push(host, release, "record");
+    await set.clock.advance(1_000);
+    const started = rollout.filter(({ requests }) => requests.length > 0).length;
+    expect(started).toBeGreaterThan(45);
+    expect(started).toBeLessThan(60);
   });
 
   it("gives retries at most a tenth", async () => {

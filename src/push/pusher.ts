@@ -37,7 +37,7 @@ import { flightOf, PushEntry, type Flight, type PushTarget } from "./push-entry.
 import { PushLoop } from "./push-loop.ts";
 import { PushMetrics } from "./push-metrics.ts";
 import type { PushOptions } from "./push-options.ts";
-import type { PushEvents, PushPorts, Pusher } from "./push-ports.ts";
+import type { PushEvents, PushPorts, PushReason, Pusher } from "./push-ports.ts";
 import type { Lane } from "./queue.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife } from "./status-reducer.ts";
 import { nextSweepMs } from "./sweep.ts";
@@ -106,13 +106,12 @@ class SlicePusher implements Pusher {
     );
   }
 
-  upsert(target: PushTarget, reason: "load" | "change" | "rollback", known?: HostCheckpoint): void {
+  upsert(target: PushTarget, reason: PushReason, known?: HostCheckpoint): void {
     const moment = this.#moment();
     const entry = this.#entries.get(target.id) ?? this.#create(target, known, moment);
     if (entry.isRemoved) this.#revive(entry, target, known, moment);
     else if (entry.target !== target) this.#retarget(entry, target, moment);
-    const lane = reason === "rollback" ? "rollback" : "change";
-    this.#schedule(entry, lane, moment.atMs);
+    this.#schedule(entry, reason === "load" ? "change" : reason, moment.atMs);
     this.#loop.poke();
   }
 
@@ -361,8 +360,8 @@ class SlicePusher implements Pusher {
     entry.isWoken = false;
     if (wasWoken) this.#setStatus(entry, afterSignOfLife(entry.status), "sign of life");
     // What goes on at once stays in its lane; a sweep that found a difference is a change.
-    const goesOnIn = flight.lane === "rollback" ? "rollback" : "change";
-    const lane = wantedLane ?? goesOnIn;
+    const isAhead = flight.lane === "rollback" || flight.lane === "record";
+    const lane = wantedLane ?? (isAhead ? flight.lane : "change");
     if (wasWoken) this.#loop.queue.add(entry, lane, entry.poolNow, atMs);
     else this.#schedule(entry, lane, atMs);
   }

@@ -1,5 +1,5 @@
 /**
- * The push queue: one slot per host, four lanes, two pools.
+ * The push queue: one slot per host, five lanes, two pools.
  *
  * A slot is idle, waiting for a time, ready in a lane, or in flight; never two in flight for one
  * host. A change while in flight is remembered and queued on completion. Merging raises the lane,
@@ -11,8 +11,8 @@
 import { DueHeap, type Due } from "./due-heap.ts";
 import { LinkedList, type Linked } from "./linked-list.ts";
 
-/** Strongest first. */
-export const lanes = ["rollback", "change", "sweep", "retry"] as const;
+/** Strongest first. `record` is a change of one host alone, which must not wait for the rest of a rollout. */
+export const lanes = ["rollback", "record", "change", "sweep", "retry"] as const;
 export type Lane = (typeof lanes)[number];
 
 /** Hosts that fail have places in flight of their own. */
@@ -41,7 +41,13 @@ export class PushQueue<Slot extends QueueSlot<Slot>> {
   readonly #waiting = new DueHeap<Slot>();
 
   constructor() {
-    this.#ready = { rollback: perPool(), change: perPool(), sweep: perPool(), retry: perPool() };
+    this.#ready = {
+      rollback: perPool(),
+      record: perPool(),
+      change: perPool(),
+      sweep: perPool(),
+      retry: perPool(),
+    };
   }
 
   /** Ready at once, in `lane` or a stronger one that it has already; in flight: after completion. */
