@@ -174,6 +174,13 @@ describe("the control of the pace", () => {
     expect(control.inFlightLimit).toBeLessThan(lowered);
   });
 
+  it("is back at its rate two seconds after a long stall, and slower where the loop is still busy", () => {
+    const rested = new Pushing().run(own(5), 12, { lagMs: 300 }).run(own(5), 4, { lagMs: 10 });
+    expect(rested.control.rateRatio).toBe(1);
+    const busy = new Pushing().run(own(5), 12, { lagMs: 300 }).run(own(5), 4, { lagMs: 40 });
+    expect(busy.control.rateRatio).toBe(rateRatioMin + 4 / 16);
+  });
+
   it("holds the rate while the lag is neither high nor low", () => {
     const pushing = new Pushing().run(own(1), 3, { lagMs: 150 });
     const { rateRatio } = pushing.control;

@@ -45,6 +45,8 @@ interface Trial {
 const inFlightFloorMin = 4;
 const increaseSteps = 16;
 const lagDecreaseRatio = 0.7;
+/** Of the configured rate, where the loop is hardly late: a stall that is over must not cost seconds. */
+const restedIncrease = 0.25;
 /** However late the loop is, so much of the configured rate remains: hosts without an owner's word are worse. */
 const rateRatioMin = 0.25;
 /** Costs a few hundredths of a core: lowering it would free nothing. */
@@ -108,7 +110,7 @@ export class PaceControl {
     const { lagHighMs } = this.#options;
     if (lagMs >= lagHighMs) this.#slowDown(signals.atMs);
     else {
-      if (lagMs < lagHighMs / 2) this.#rateRatio = Math.min(1, this.#rateRatio + 1 / increaseSteps);
+      this.#rateRatio = Math.min(1, this.#rateRatio + rateIncrease(lagMs / lagHighMs));
       this.#followReplies(signals);
     }
     this.#hasReplies = false;
@@ -204,4 +206,10 @@ export class PaceControl {
     this.#replies.full.clear();
     this.#replies.short.clear();
   }
+}
+
+/** What a look adds to the rate, by the part of `lagHighMs` that the loop was late. */
+function rateIncrease(lagRatio: number): number {
+  if (lagRatio >= 1 / 2) return 0;
+  return lagRatio < 1 / 4 ? restedIncrease : 1 / increaseSteps;
 }
