@@ -170,8 +170,9 @@ export function pusherSender(
       const finished = new Promise<void>((resolve) => {
         done = resolve;
       });
+      // One for all, as the node has it (CurrentRules.fenceOf).
+      const fence = { generation: 1, fleet: 1 + round, host: 1 };
       for (const { id, address } of hosts) {
-        const fence = { generation: 1, fleet: 1 + round, host: 1 };
         pusher.upsert({ id, address, fence, manifest }, "change");
       }
       await finished;

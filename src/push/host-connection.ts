@@ -88,6 +88,13 @@ export interface ConnectionPool {
   socketClosed(): void;
 }
 
+/**
+ * What all plain sockets read into. Each piece is parsed before the next socket is read, so one is enough, and
+ * no reply needs a buffer of its own on its way through the socket's stream. (Where a read waits inside the
+ * system with its buffer, as on Windows, each socket would need one.)
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
 export class HostConnection implements Linked<HostConnection> {
   readonly origin: string;
   readonly #pool: ConnectionPool;
@@ -210,19 +217,31 @@ export class HostConnection implements Linked<HostConnection> {
   }
 
   #connect(): void {
-    const socket = this.#open();
-    this.#http = new HttpConnection(socket, this);
+    const { isSecure } = this.#address;
+    const socket = isSecure ? this.#openTls() : this.#openTcp();
     this.#pool.socketOpened();
     socket.once("close", () => this.#pool.socketClosed());
-    socket.once(this.#address.isSecure ? "secureConnect" : "connect", () => {
+    socket.once(isSecure ? "secureConnect" : "connect", () => {
       this.#isConnected = true;
       this.#pool.sendSoon(this);
     });
   }
 
-  #open(): Socket {
-    const { host, port, isSecure } = this.#address;
-    if (!isSecure) return connectTcp({ host, port, noDelay: true });
+  #openTcp(): Socket {
+    const { host, port } = this.#address;
+    const callback = (length: number) => {
+      http.feed(readBuffer.subarray(0, length));
+      return true;
+    };
+    const onread = { buffer: readBuffer, callback };
+    const socket = connectTcp({ host, port, noDelay: true, onread });
+    const http = new HttpConnection(socket, this, "fed");
+    this.#http = http;
+    return socket;
+  }
+
+  #openTls(): Socket {
+    const { host, port } = this.#address;
     const session = this.#pool.tlsSession(this.origin);
     const socket = connectTls({
       host,
@@ -234,6 +253,7 @@ export class HostConnection implements Linked<HostConnection> {
     });
     socket.setNoDelay(true);
     socket.on("session", (fresh: Buffer) => this.#pool.keepTlsSession(this.origin, fresh));
+    this.#http = new HttpConnection(socket, this);
     return socket;
   }
 }

@@ -4,8 +4,13 @@ import { Duplex, duplexPair } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { HttpConnection, requestHead } from "./http-exchange.ts";
+import type { ExchangeResult } from "./transport.ts";
 
 const reply = "HTTP/1.1 200 OK\r\nkeep-alive: timeout=9\r\ncontent-length: 2\r\n\r\nok";
+
+function bodyOf(result: ExchangeResult): Buffer {
+  return result.kind === "reply" ? result.body : Buffer.from(result.kind);
+}
 
 /** A connection over `near`, with a log of what its user is told. */
 function connectOver(near: Duplex) {
@@ -72,6 +77,42 @@ describe("an HTTP connection over any Duplex", () => {
       server.close();
     },
   );
+
+  it("writes each request's own body", async () => {
+    const { connection, far, received } = setUp();
+    for (const body of ["one", "two", "one"]) {
+      connection.send("HEAD\r\n\r\n", Buffer.from(body));
+      await turn();
+      far.write(reply);
+      await turn();
+    }
+    expect(received()).toBe(["one", "two", "one"].map((body) => `HEAD\r\n\r\n${body}`).join(""));
+    connection.destroy();
+  });
+
+  it("leaves the reading to whoever feeds it, in memory that is used anew", () => {
+    const [near] = duplexPair();
+    const bodies: Buffer[] = [];
+    const connection = new HttpConnection(
+      near,
+      { onResult: (result) => bodies.push(bodyOf(result)), onClosed: () => {} },
+      "fed",
+    );
+    expect(near.listenerCount("data")).toBe(0);
+    const memory = Buffer.from(reply);
+    connection.send("HEAD\r\n\r\n", undefined);
+    for (const [start, end] of [
+      [0, 20],
+      [20, memory.length - 1],
+      [memory.length - 1, memory.length],
+    ]) {
+      const piece = Buffer.from(memory.subarray(start, end));
+      connection.feed(piece);
+      piece.fill("?");
+    }
+    expect(bodies).toEqual([Buffer.from("ok")]);
+    connection.destroy();
+  });
 
   it("is not kept where bytes follow the reply", async () => {
     const { connection, log, near, far } = setUp();
@@ -145,5 +186,13 @@ describe("requestHead", () => {
     ["a value beyond Latin-1, whose bytes could be anything", "/", { a: "\u010d\u010a" }],
   ])("refuses %s", (_what, path, headers) => {
     expect(requestHead({ path, headers, body }, "h")).toHaveProperty("reason");
+  });
+
+  it("refuses a value after a good one of the same name, and again after that", () => {
+    const good = { path: "/", headers: { "x-memo": "c" }, body };
+    const bad = { path: "/", headers: { "x-memo": "c\r\nd: e" }, body };
+    for (const request of [good, bad, bad, good, bad]) {
+      expect("reason" in requestHead(request, "h")).toBe(request === bad);
+    }
   });
 });

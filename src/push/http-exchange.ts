@@ -41,11 +41,14 @@ export class HttpConnection {
   #parser: ResponseParser | undefined = undefined;
   #isClosed = false;
 
-  /** From now on `duplex` is read and, on any trouble, destroyed. */
-  constructor(duplex: Duplex, user: HttpConnectionUser) {
+  /**
+   * From now on `duplex` is read and, on any trouble, destroyed. Where it is `fed`, whoever made it reads, and
+   * calls `feed`; ends and errors are still events.
+   */
+  constructor(duplex: Duplex, user: HttpConnectionUser, how: "read" | "fed" = "read") {
     this.#duplex = duplex;
     this.#user = user;
-    duplex.on("data", (bytes: Buffer) => this.#onData(bytes));
+    if (how === "read") duplex.on("data", (bytes: Buffer) => this.feed(bytes));
     duplex.on("end", () => this.#onEnd());
     duplex.on("error", (error: Error) => this.#onBroken(error));
     duplex.on("close", () => this.#onBroken(undefined));
@@ -56,7 +59,7 @@ export class HttpConnection {
     assert(this.#parser === undefined && !this.#isClosed, "Expected an idle connection");
     this.#parser = new ResponseParser(limits.syncReplyBytesMax);
     if (body === undefined || body.length <= oneWriteBytesMax) {
-      this.#duplex.write(body === undefined ? head : head + body.toString("latin1"), "latin1");
+      this.#duplex.write(body === undefined ? head : head + textOf(body), "latin1");
       return;
     }
     this.#duplex.cork();
@@ -71,7 +74,8 @@ export class HttpConnection {
     this.#duplex.destroy();
   }
 
-  #onData(bytes: Buffer): void {
+  /** Takes the next bytes, whose memory may be used anew afterwards. */
+  feed(bytes: Buffer): void {
     if (this.#isClosed) return;
     if (this.#parser === undefined) this.#onBroken(undefined);
     else this.#onVerdict(this.#parser.feed(bytes));
@@ -121,6 +125,9 @@ export function failed(failure: FailureClass, message: string, sent: boolean): E
 const headerNamePattern = /^[\w!#$%&'*+.^`|~-]+$/;
 const headerValuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
 const pathPattern = /^\/[\x21-\x7e]*$/;
+/** Of each header the value that was found well-formed last: most are the same with the next request. */
+const lastValues = new Map<string, string>();
+const lastValuesMax = 32;
 
 /** The head of a POST, or why it cannot be one: nothing that is sent may begin a new line. */
 export function requestHead(
@@ -132,11 +139,26 @@ export function requestHead(
   let head = `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (const name in headers) {
     const value = headers[name] ?? "";
-    if (!headerNamePattern.test(name)) return { reason: "a header's name is malformed" };
-    if (!headerValuePattern.test(value)) return { reason: `the value of ${name} is malformed` };
+    if (lastValues.get(name) !== value) {
+      if (!headerNamePattern.test(name)) return { reason: "a header's name is malformed" };
+      if (!headerValuePattern.test(value)) return { reason: `the value of ${name} is malformed` };
+      if (lastValues.size < lastValuesMax || lastValues.has(name)) lastValues.set(name, value);
+    }
     head += `${name}: ${value}\r\n`;
   }
   return { head: `${head}content-length: ${body?.length ?? 0}\r\n\r\n` };
+}
+
+let lastBody: Buffer | undefined;
+let lastText = "";
+
+/** Hosts of a rollout mostly get one body, one after the other. Bodies do not change. */
+function textOf(body: Buffer): string {
+  if (body !== lastBody) {
+    lastText = body.toString("latin1");
+    lastBody = body;
+  }
+  return lastText;
 }
 
 function resultOf(response: HttpResponse): ExchangeResult {

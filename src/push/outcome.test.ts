@@ -82,6 +82,16 @@ describe("classifyExchange", () => {
     expect(classifyExchange(result, { ...expected, form: "short" }).kind).toBe("differs");
   });
 
+  it.each([
+    ["1.2.3", "synced"],
+    ["1.2.4", "synced"],
+    ["1.2.x", "protocol"],
+    ["", "protocol"],
+  ])("takes a reply with the fence %j to what was sent with 1.2.3 as %s", (fence, kind) => {
+    const result = reply(200, syncReply({ fence }));
+    expect(classifyExchange(result, { ...expected, fenceText: "1.2.3" }).kind).toBe(kind);
+  });
+
   it("gives the host's words, its fence, and the names it lacks", () => {
     const rejected = reply(200, syncReply({ configs: [config("rejected")] }));
     expect(classifyExchange(rejected, expected).message).toBe("c: rejected it");

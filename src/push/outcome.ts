@@ -143,6 +143,8 @@ export interface Expected {
   readonly host: HostId;
   readonly manifest: Digest;
   readonly form: PushForm;
+  /** As it was sent, and so well-formed: hosts mostly say the same. */
+  readonly fenceText?: string;
 }
 
 /** The meaning of one exchange. */
@@ -197,7 +199,7 @@ const nothing: readonly string[] = [];
 const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
 
 function classifyReply(body: Buffer, expected: Expected): PushOutcome {
-  const reply = parseReply(body);
+  const reply = parseReply(body, expected.fenceText);
   if (typeof reply === "string") return outcome("protocol", reply);
   if (reply.host !== expected.host) return otherHost(reply.host);
   let missing: string[] | undefined;
@@ -255,21 +257,27 @@ function refusal(body: Buffer, otherwise: string): string {
 }
 
 /** A reply, or why it is none. */
-function parseReply(body: Buffer): SyncReply | string {
+function parseReply(body: Buffer, fenceText?: string): SyncReply | string {
   if (!isUtf8(body)) return "reply is not a sync reply: it is no UTF-8";
   const value = parseJson(body);
   const usual = readUsualReply(value);
-  if (usual !== undefined) return boundedReply(usual, body.length);
+  if (usual !== undefined) return boundedReply(usual, body.length, fenceText);
   const parsed = syncReplySchema.safeParse(value);
-  if (parsed.success) return boundedReply(parsed.data, body.length);
+  if (parsed.success) return boundedReply(parsed.data, body.length, fenceText);
   const issue = parsed.error.issues[0];
   return `reply is not a sync reply: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`;
 }
 
 /** What the schema does not say: the fence is one, and the state can be kept and shown. */
-function boundedReply(reply: SyncReply, bodyBytes: number): SyncReply | string {
+function boundedReply(
+  reply: SyncReply,
+  bodyBytes: number,
+  fenceText: string | undefined,
+): SyncReply | string {
   const { fence, view, state } = reply;
-  if (parseFence(fence) === undefined) return "reply is not a sync reply: fence of another form";
+  if (fence !== fenceText && parseFence(fence) === undefined) {
+    return "reply is not a sync reply: fence of another form";
+  }
   if (!viewPattern.test(view)) return "reply is not a sync reply: view of another form";
   if (state === undefined) return reply;
   if (!isStateShallow(state)) {

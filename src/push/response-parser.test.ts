@@ -14,7 +14,7 @@ const bodyBytesMax = 1_000;
 const lines = (...parts: string[]) => parts.join("\r\n");
 const ok = (...parts: string[]) => lines("HTTP/1.1 200 OK", ...parts);
 
-/** The verdict on bytes that come in pieces of these sizes, over and over. */
+/** The verdict on bytes that come in pieces of these sizes, over and over, in memory that is used anew. */
 function parse(bytes: Buffer, sizes: readonly number[] = [bytes.length], isEnded = true) {
   const parser = new ResponseParser(bodyBytesMax);
   let verdict: ParseVerdict = { kind: "more" };
@@ -22,7 +22,9 @@ function parse(bytes: Buffer, sizes: readonly number[] = [bytes.length], isEnded
   for (let start = 0, turn = 0; start < bytes.length; turn++) {
     const end = Math.min(bytes.length, start + Math.max(1, sizes[turn % sizes.length] ?? 1));
     const wasEnded = verdict.kind === "response";
-    verdict = parser.feed(bytes.subarray(start, end));
+    const piece = Buffer.from(bytes.subarray(start, end));
+    verdict = parser.feed(piece);
+    piece.fill("?");
     if (wasEnded) restBytes += end - start;
     else if (verdict.kind === "response") restBytes += verdict.restBytes;
     start = end;
@@ -224,6 +226,17 @@ describe("the response parser", () => {
       { numRuns: 1_000 },
     );
     expect([...kinds].toSorted()).toEqual(["invalid", "more", "response"]);
+  });
+
+  it("gives the same verdict wherever the first bytes that it decodes at once end", () => {
+    for (let padding = 380; padding < 520; padding++) {
+      const pad = `x-pad: ${"x".repeat(padding)}`;
+      const bytes = Buffer.from(ok(pad, "retry-after: 7", "content-length: 2", "", "ok+"));
+      const whole = parse(bytes);
+      const response = { status: 200, retryAfter: "7", body: Buffer.from("ok") };
+      expect(whole).toMatchObject({ kind: "response", restBytes: 1, response });
+      expect(parse(bytes, [1])).toEqual(whole);
+    }
   });
 
   it("gives the same body for any cut of any chunks", () => {

@@ -45,6 +45,10 @@ const chunkSizePattern = /^([\da-f]{1,8})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i;
 const closePattern = /(?:^|,)[\t ]*close[\t ]*(?:,|$)/i;
 const keepAlivePattern = /(?:^|[,;])[\t ]*timeout[\t ]*=[\t ]*(\d{1,6})[\t ]*(?:[,;]|$)/i;
 
+/** Of a piece that begins a response, as much as most heads have. */
+const headTextBytes = 512;
+const usualStatusLine = "HTTP/1.1 200 OK";
+
 const lineFeed = 0x0a;
 const more: ParseVerdict = { kind: "more" };
 const noBytes = Buffer.alloc(0);
@@ -75,9 +79,9 @@ export class ResponseParser {
     this.#bodyBytesMax = bodyBytesMax;
   }
 
-  /** Takes the next bytes. The response may refer to their memory. */
+  /** Takes the next bytes, whose memory may be used anew afterwards. */
   feed(bytes: Buffer): ParseVerdict {
-    let offset = 0;
+    let offset = this.#state === "status" && this.#line === "" ? this.#takeHead(bytes) : 0;
     while (offset < bytes.length && this.#state !== "ended") {
       offset =
         this.#state === "body" ? this.#takeBody(bytes, offset) : this.#takeLine(bytes, offset);
@@ -93,19 +97,33 @@ export class ResponseParser {
     return this.#verdict;
   }
 
+  /** As many whole lines of the head as lie in one small piece, which is decoded once and not a line at a time. */
+  #takeHead(bytes: Buffer): number {
+    const text = bytes.toString("latin1", 0, headTextBytes);
+    let offset = 0;
+    while (this.#state === "status" || this.#state === "header") {
+      const end = text.indexOf("\n", offset) + 1;
+      if (end === 0) break;
+      this.#takeWholeLine(text.slice(offset, end), end - offset);
+      offset = end;
+    }
+    return offset;
+  }
+
   #takeLine(bytes: Buffer, offset: number): number {
     const feedAt = bytes.indexOf(lineFeed, offset);
     const end = feedAt === -1 ? bytes.length : feedAt + 1;
     const line = this.#line + bytes.toString("latin1", offset, end);
-    if (this.#isLineRefused(line, end - offset)) return end;
-    if (feedAt === -1) {
-      this.#line = line;
-      return end;
-    }
+    if (feedAt !== -1) this.#takeWholeLine(line, end - offset);
+    else if (!this.#isLineRefused(line, end - offset)) this.#line = line;
+    return end;
+  }
+
+  #takeWholeLine(line: string, newBytes: number): void {
+    if (this.#isLineRefused(line, newBytes)) return;
     this.#line = "";
     if (line.endsWith("\r\n")) this.#onLine(line.slice(0, -2));
     else this.#refuse("a line does not end with CR LF");
-    return end;
   }
 
   /** Refuses early what no further bytes can mend; `line` may be incomplete. */
@@ -135,6 +153,12 @@ export class ResponseParser {
   }
 
   #onStatus(line: string): void {
+    if (line === usualStatusLine) {
+      this.#isOldVersion = false;
+      this.#status = 200;
+      this.#state = "header";
+      return;
+    }
     const match = statusPattern.exec(line);
     if (match === null) {
       this.#refuse("the status line is malformed");
@@ -249,7 +273,9 @@ export class ResponseParser {
       this.#refuseSize();
       return end;
     }
-    this.#pieces.push(bytes.subarray(offset, end));
+    const piece = Buffer.allocUnsafe(end - offset);
+    bytes.copy(piece, 0, offset, end);
+    this.#pieces.push(piece);
     if (this.#pieces.length > piecesMax) this.#pieces = [Buffer.concat(this.#pieces)];
     if (this.#expectedBytes > 0) return end;
     if (this.#framing === "chunked") this.#state = "chunkEnd";

@@ -108,6 +108,30 @@ describe("the socket transport", () => {
     expect(requests).toBe(2);
   });
 
+  it("keeps replies apart that come in pieces, in turn from many hosts", async () => {
+    const bodies = Array.from({ length: 9 }, (_, index) => String(index).repeat(2_000));
+    const transport = create({});
+    const replies = await Promise.all(
+      bodies.map(async (text) => {
+        const origin = await httpOrigin((_request, response) => {
+          response.setHeader("content-length", text.length);
+          const write = (start: number) => {
+            if (start < text.length) {
+              response.write(text.slice(start, start + 100), () =>
+                setImmediate(write, start + 100),
+              );
+            } else response.end();
+          };
+          write(0);
+        });
+        return exchange(transport, origin);
+      }),
+    );
+    expect(replies.map((reply) => (reply.kind === "reply" ? String(reply.body) : reply))).toEqual(
+      bodies,
+    );
+  });
+
   it("closes connections that were idle long enough", async () => {
     const origin = await httpOrigin((_request, response) => response.end());
     const transport = create({ keepAliveMs: 1 });

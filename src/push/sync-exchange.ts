@@ -118,7 +118,8 @@ export class SyncExchange {
       route,
     });
     flight.via = route?.via;
-    const expected = { host: entry.id, manifest: flight.manifest.digest, form: body.form };
+    const { fenceText, manifest } = flight;
+    const expected = { host: entry.id, manifest: manifest.digest, form: body.form, fenceText };
     void exchange.then((result) => finish(entry, flight, classifyExchange(result, expected)));
   }
 
