@@ -4,12 +4,17 @@
  *
  * What allows it to be sent again ends the watch over it: another manifest, another process at the
  * host, a change of the host's record, another view (the host may have had another owner meanwhile).
+ * An answer to a push from before such an end is not counted: a node that lets go of a host and takes
+ * it up again may not believe what it is told of its former time.
  */
 import type { Check, Observation, Recorder } from "../observations.ts";
 
-interface Told {
+interface Pair {
   readonly node: string;
   readonly host: string;
+}
+
+interface Told extends Pair {
   readonly manifest: string;
   readonly boot: string | undefined;
 }
@@ -22,26 +27,30 @@ export class ParkedCheck implements Check {
   toldCount = 0;
   readonly #recorder: Recorder;
   readonly #told = new Map<string, Told>();
+  /** Pushes whose answer counts; a node has one under way to a host. */
+  readonly #underWay = new Map<string, Pair>();
 
   constructor(recorder: Recorder) {
     this.#recorder = recorder;
   }
 
   take(observation: Observation): void {
-    if (observation.kind === "view.stored") this.#told.clear();
+    if (observation.kind === "view.stored") this.#forget(() => true);
     else if (observation.kind === "node.ended") {
       this.#forget(({ node }) => node === observation.node);
     } else if (observation.kind === "stored") {
       const host = hostKey.exec(observation.key)?.[1];
-      if (host !== undefined) this.#forget((told) => told.host === host);
+      if (host !== undefined) this.#forget((pair) => pair.host === host);
     } else if (observation.kind === "push.sent") this.#sent(observation);
     else if (observation.kind === "push.ended") this.#ended(observation);
   }
 
   #sent({ node, host, manifest, isFull }: Extract<Observation, { kind: "push.sent" }>): void {
-    const told = this.#told.get(`${node} ${host}`);
+    const name = `${node} ${host}`;
+    this.#underWay.set(name, { node, host });
+    const told = this.#told.get(name);
     if (told === undefined) return;
-    if (told.manifest !== manifest) this.#told.delete(`${node} ${host}`);
+    if (told.manifest !== manifest) this.#told.delete(name);
     else if (isFull) {
       const text = `${node} sends ${manifest} to ${host} again, whose check refuses it`;
       this.#recorder.fail("safety", this.name, text, [node, host]);
@@ -50,8 +59,9 @@ export class ParkedCheck implements Check {
 
   #ended(ended: Extract<Observation, { kind: "push.ended" }>): void {
     const { node, host, manifest, boot, isRejected } = ended;
-    if (boot === undefined) return;
     const name = `${node} ${host}`;
+    const isItsOwn = this.#underWay.delete(name);
+    if (boot === undefined || !isItsOwn) return;
     const isOther = this.#told.get(name)?.boot !== boot;
     if (isRejected) {
       this.toldCount++;
@@ -59,7 +69,9 @@ export class ParkedCheck implements Check {
     } else if (isOther) this.#told.delete(name);
   }
 
-  #forget(isOver: (told: Told) => boolean): void {
-    for (const [name, told] of this.#told) if (isOver(told)) this.#told.delete(name);
+  #forget(isOver: (pair: Pair) => boolean): void {
+    for (const pairs of [this.#told, this.#underWay]) {
+      for (const [name, pair] of pairs) if (isOver(pair)) pairs.delete(name);
+    }
   }
 }

@@ -98,6 +98,11 @@ export interface Flight extends SentSync {
   isUnsent: boolean;
 }
 
+/** False where the host was let go of, added again or moved since this push was decided on. */
+export function isCurrent(entry: PushEntry, flight: Flight): boolean {
+  return !entry.isRemoved && entry.incarnation === flight.incarnation;
+}
+
 /** A push of what the host should hold now. */
 export function flightOf(
   { pool, target, incarnation }: PushEntry,

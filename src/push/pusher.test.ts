@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, expect, it } from "vitest";
 import { digestOf } from "../protocol/digest.ts";
-import { manyHosts, setUp, stopAll } from "./fake-fleet.ts";
+import { FakeHost, manyHosts, setUp, stopAll } from "./fake-fleet.ts";
 
 afterEach(stopAll);
 
@@ -100,6 +100,54 @@ describe("a push", () => {
     await set.clock.advance(1_000);
     await stopped;
     expect(hosts.flatMap(({ requests }) => requests)).toEqual([]);
+  });
+
+  it("that waited for contents, or for the pace after, is not sent to a host that was let go of", async () => {
+    const set = setUp({ pushesPerSecond: 100 });
+    const hosts = manyHosts(set, 50);
+    set.state.contentsMs = 1_000;
+    const release = set.release("one");
+    for (const host of hosts) set.push(host, release);
+    await set.clock.advance(500);
+    const [early] = hosts;
+    assert(early !== undefined);
+    set.pusher.remove(early.id);
+    await set.clock.advance(600);
+    const late = hosts.filter(({ id }) => id !== early.id && !set.transport.underWay.has(id));
+    expect(late.length).toBeGreaterThan(30);
+    for (const { id } of late) set.pusher.remove(id);
+    await set.clock.advance(100_000);
+    expect([early, ...late].flatMap(({ requests }) => requests)).toEqual([]);
+  });
+
+  it("that waits for contents is not sent to the address that the host had before", async () => {
+    const set = setUp();
+    set.state.contentsMs = 1_000;
+    const host = set.host("h1");
+    const release = set.release("one");
+    set.push(host, release);
+    await set.clock.advance(500);
+    const moved = new FakeHost(host.id);
+    set.transport.hosts.set("http://new:1", moved);
+    set.pusher.upsert(set.target(host, release, { address: "http://new:1" }), "change");
+    await set.clock.advance(2_000);
+    expect(host.requests).toEqual([]);
+    expect(moved.manifest).toBe(release.digest);
+  });
+
+  it("that waits for contents while its host comes back is made once: a refusal is heard", async () => {
+    const set = setUp();
+    set.state.contentsMs = 1_000;
+    const host = set.host("h1");
+    const bad = set.release("bad");
+    host.refused.add(bad.configs[0]?.digest ?? "");
+    set.push(host, bad);
+    await set.clock.advance(500);
+    set.pusher.remove(host.id);
+    set.push(host, bad);
+    await set.clock.advance(5_000);
+    expect(host.requests.filter(({ isFull }) => isFull)).toHaveLength(1);
+    expect(set.pusher.counts().sync.rejected).toBe(1);
   });
 
   it("that cannot read its contents blames no host", async () => {

@@ -33,7 +33,7 @@ import { Notices } from "./notices.ts";
 import { OwnProgress } from "./own-progress.ts";
 import { outcomePolicies, type PushOutcome } from "./outcome.ts";
 import { Tally, type PushCounts } from "./push-counts.ts";
-import { flightOf, PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
+import { flightOf, isCurrent, PushEntry, type Flight, type PushTarget } from "./push-entry.ts";
 import { PushLoop } from "./push-loop.ts";
 import { PushMetrics } from "./push-metrics.ts";
 import type { PushOptions } from "./push-options.ts";
@@ -294,9 +294,7 @@ class SlicePusher implements Pusher {
     this.#loop.judge(entry.id, flight, pushed, atMs);
     if (flight.isUnsent || this.#progress.ended(entry.id, pushed.kind)) this.#tally.finish();
     if (entry.isRemoved) this.#entries.delete(entry.id);
-    else if (entry.incarnation === flight.incarnation) {
-      this.#takeOutcome(entry, flight, pushed, moment);
-    }
+    else if (isCurrent(entry, flight)) this.#takeOutcome(entry, flight, pushed, moment);
     this.#land(entry, flight, atMs);
     this.#loop.landed();
   }

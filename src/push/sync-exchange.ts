@@ -2,7 +2,8 @@
  * One sync with one host: body, headers, exchange, meaning.
  *
  * Whatever goes wrong before the first byte (contents that cannot be read, a permission that ended
- * while they were) is this node's own trouble and says nothing about the host.
+ * while they were) is this node's own trouble and says nothing about the host. Nothing is sent to a host
+ * that was let go of, or moved, while its contents were read.
  */
 import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
@@ -12,7 +13,7 @@ import { formatFence } from "../protocol/fence.ts";
 import { syncPath, type syncHeaders } from "../protocol/sync.ts";
 import type { View } from "../ring/view.ts";
 import { classifyExchange, outcome, type PushOutcome } from "./outcome.ts";
-import type { Flight, PushEntry } from "./push-entry.ts";
+import { isCurrent, type Flight, type PushEntry } from "./push-entry.ts";
 import type { Lane } from "./queue.ts";
 import type { SyncBodies, SyncBody } from "./sync-body.ts";
 import type { HostRoute, Transport } from "./transport.ts";
@@ -85,9 +86,10 @@ export class SyncExchange {
       finish(entry, flight, outcome("local", `contents cannot be read: ${messageOf(error)}`));
       return;
     }
-    // Rendering may have taken a while: the pace counts anew, and the permission may be gone.
+    // Rendering may have taken a while: the pace counts anew, the permission may be gone, and the host may
+    // belong to another node or live elsewhere. What it says to such a push counts for nothing (pusher.ts).
     const isRoom = await this.#ports.paced(flight.lane);
-    if (isRoom && this.#ports.mayPush()) {
+    if (isRoom && isCurrent(entry, flight) && this.#ports.mayPush()) {
       this.#send(entry, flight, body, finish);
       return;
     }
