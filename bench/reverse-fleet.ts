@@ -30,6 +30,8 @@ interface Host {
   readonly busyUntilMs: Map<string, number>;
   next: number;
   lossCount: number;
+  /** Nodes asked since it was attached last. */
+  attempts: number;
   socket: Socket | undefined;
 }
 
@@ -46,6 +48,7 @@ export class ReverseFleet {
   #attached = 0;
   #asks = 0;
   #refusals = 0;
+  #lost: string[] = [];
   #waiting: { count: number; resolve: () => void }[] = [];
 
   constructor(answer: Answer) {
@@ -65,6 +68,11 @@ export class ReverseFleet {
     return { attached: this.#attached, asks: this.#asks, refusals: this.#refusals };
   }
 
+  /** Hosts whose connection ended since the last call. */
+  takeLost(): string[] {
+    return this.#lost.splice(0);
+  }
+
   #start(id: string, urls: readonly string[], cluster: string, isDirect: boolean): void {
     const direct = isDirect ? directLine : "";
     const request =
@@ -72,7 +80,7 @@ export class ReverseFleet {
       `upgrade: coxswain-reverse\r\ncoxswain-cluster: ${cluster}\r\ncoxswain-host: ${id}\r\n` +
       `coxswain-boot: b1\r\n${direct}\r\n`;
     const next = Math.floor(Math.random() * urls.length);
-    const host = { id, urls, request, busyUntilMs: new Map(), next, lossCount: 0 };
+    const host = { id, urls, request, busyUntilMs: new Map(), next, lossCount: 0, attempts: 0 };
     this.#ask({ ...host, socket: undefined });
   }
 
@@ -85,6 +93,7 @@ export class ReverseFleet {
       return;
     }
     this.#asks++;
+    host.attempts++;
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
     let head = "";
@@ -111,6 +120,7 @@ export class ReverseFleet {
       if (head.startsWith("HTTP/1.1 101")) {
         isAttached = true;
         this.#count(1);
+        host.attempts = 0;
         host.socket?.destroy();
         host.socket = socket;
         const rest = Buffer.from(head.slice(end + headEnd.length), "latin1");
@@ -122,11 +132,15 @@ export class ReverseFleet {
       else this.#ask(host, pointedBy);
     });
     socket.on("close", () => {
-      if (isAttached) this.#count(-1);
+      if (isAttached) {
+        this.#count(-1);
+        this.#lost.push(host.id);
+      }
       if (host.socket === socket) host.socket = undefined;
       else if (isAttached) return;
       if (!isSettled && pointedBy !== undefined) this.#ask(host, pointedBy);
-      else if (isAttached || !isSettled) this.#backOff(host);
+      else if (isAttached) this.#backOff(host);
+      else if (!isSettled) this.#onSilence(host);
     });
   }
 
@@ -153,6 +167,12 @@ export class ReverseFleet {
       if ((host.busyUntilMs.get(url) ?? -Infinity) <= performance.now()) return url;
     }
     return undefined;
+  }
+
+  /** A node that does not answer is followed by the next at once; a round of nodes by a longer wait. */
+  #onSilence(host: Host): void {
+    if (host.attempts % host.urls.length === 0) this.#backOff(host);
+    else this.#later(host, Math.random() * nextNodeMs);
   }
 
   #backOff(host: Host): void {

@@ -84,6 +84,7 @@ async function measureKill(
   await untilHeld(sink, calm.manifest, ids.length, waitMs);
   await sleep(1_000);
   const held = await metricOf(victim, "coxswain_reverse_links ");
+  const before = await sink.ask<FleetLinks>({ ask: "links" });
   await sink.ask({ ask: "mark" });
   const sampling = new AbortController();
   const rates = living.map((node) => peakAttachRate(node, sampling.signal));
@@ -93,7 +94,10 @@ async function measureKill(
   const attached = untilAttached(ids.length, killedMs, () =>
     sink.ask<FleetLinks>({ ask: "links" }),
   );
-  const own = await untilHeld(sink, manifest, ownCount, waitMs, victim.slot);
+  // Hosts of the others that were attached to it have lost as much as its own.
+  const struck = await sink.ask<Record<string, number>>({ ask: "strike", node: victim.slot });
+  const unharmedCount = ids.length - (struck[victim.slot] ?? 0);
+  const own = await untilHeld(sink, manifest, unharmedCount, waitMs, victim.slot);
   const all = await untilHeld(sink, manifest, ids.length, waitMs);
   const attachedMs = await attached;
   sampling.abort();
@@ -105,7 +109,7 @@ async function measureKill(
     "all current s": ((all - startMs) / 1_000).toFixed(2),
     "survivors' hosts, rate / calm": ((calmOwn - calm.startMs) / (own - startMs)).toFixed(2),
     "peak attaches/s a node": `${peak.toFixed(0)} of ${attachesPerSecond}`,
-    refusals: refusals.toFixed(0),
+    refusals: (refusals - before.refusals).toFixed(0),
   };
 }
 

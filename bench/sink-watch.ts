@@ -17,6 +17,8 @@ export type SinkQuestion =
     }
   /** Remembers which node each host last heard; answers with the number of hosts by node. */
   | { readonly ask: "mark" }
+  /** Hosts whose own connection ended since the mark count as those of `node`, too; answers as "mark". */
+  | { readonly ask: "strike"; readonly node: string }
   /** Every answer from now on takes so long. */
   | { readonly ask: "delay"; readonly delayMs: number }
   | { readonly ask: "timeline" }
@@ -70,12 +72,16 @@ export class SinkWatch {
     for (const waiting of this.#waiting) this.#count(waiting, held);
   }
 
-  async answer(question: SinkQuestion): Promise<unknown> {
+  /** `lost`: hosts whose own connection ended since the last question. */
+  async answer(question: SinkQuestion, lost: () => readonly string[]): Promise<unknown> {
     switch (question.ask) {
       case "held":
         return this.#untilHeld(question.manifest, question.count, question.exceptNode);
       case "mark":
+        lost();
         return this.#mark();
+      case "strike":
+        return this.#strike(question.node, lost());
       case "delay":
         this.delayMs = question.delayMs;
         return undefined;
@@ -106,10 +112,22 @@ export class SinkWatch {
   }
 
   #mark(): Record<string, number> {
+    for (const held of this.#hosts.values()) held.markedNode = held.node;
+    return this.#marked();
+  }
+
+  #strike(node: string, lost: readonly string[]): Record<string, number> {
+    for (const id of lost) {
+      const held = this.#hosts.get(id);
+      if (held !== undefined) held.markedNode = node;
+    }
+    return this.#marked();
+  }
+
+  #marked(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const held of this.#hosts.values()) {
-      held.markedNode = held.node;
-      counts[held.node] = (counts[held.node] ?? 0) + 1;
+    for (const { markedNode } of this.#hosts.values()) {
+      counts[markedNode] = (counts[markedNode] ?? 0) + 1;
     }
     return counts;
   }

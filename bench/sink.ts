@@ -25,7 +25,7 @@ process.on("message", ({ id, ...question }: Question) => {
   const answered =
     question.ask === "attach" || question.ask === "links"
       ? fleet.take(question)
-      : watch.answer(question);
+      : watch.answer(question, () => fleet.takeLost());
   void answered.then((said) => process.send?.({ id, answer: said }));
 });
 
