@@ -120,6 +120,19 @@ describe("the next try", () => {
     expect(backoffMs({ baseMs: 1_000, capMs: 60_000 }, 3, 0.5)).toBe(4_000);
   });
 
+  it.each(["failed", "rejected", "unprocessable"] as const)(
+    "backs off from the start in a silence after the answer `%s`",
+    (kind) => {
+      const answered = after(failing(Array(9).fill("ambiguous"), 5_000), replied(kind));
+      const silent = [0, 3_000, 6_000].reduce(
+        (status, atMs) => after(status, outcome("ambiguous", "why"), { atMs }),
+        answered,
+      );
+      expect(silent.reachability).toBe("unreachable");
+      expect(silent.nextAttemptMs).toBeLessThanOrEqual(6_000 + 8_000);
+    },
+  );
+
   it("is no sooner than a busy host asked for", () => {
     const busy = { ...outcome("busy", ""), retryAfterMs: 20_000 };
     expect(after(newStatus(), busy).nextAttemptMs).toBe(20_000);

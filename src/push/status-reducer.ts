@@ -79,8 +79,11 @@ export function afterOutcome(
   if (!isUnsent) next.asked = undefined;
   next.nextAttemptMs = undefined;
   next.nextAttemptWallMs = undefined;
-  if (policy.isSignOfLife) heard(next, moment);
-  else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
+  if (policy.isSignOfLife) {
+    heard(next, moment);
+    // Its word ends the silence before: what goes unanswered after it backs off from the start.
+    if (policy.retry !== "backoff") next.attempts = 0;
+  } else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
     countFailure(next, moment.atMs, context.rules);
   }
   if (pushed.kind === "ambiguous") next.unanswered = sent.manifest.digest;
