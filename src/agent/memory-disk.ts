@@ -42,6 +42,8 @@ export class MemoryDisk implements Disk {
   #stepCount = 0;
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
+  /** The new name by the old one. */
+  readonly #unsyncedRenames = new Map<string, string>();
 
   /** Sub-steps carried out since the start: the number of points at which a crash can fall. */
   get stepCount(): number {
@@ -67,6 +69,7 @@ export class MemoryDisk implements Disk {
     // A fresh inode: another name of the old file keeps the old bytes.
     const inode: Inode = { bytes: Uint8Array.from(bytes), attributes, durable: undefined };
     this.#names.set(path, inode);
+    this.#unsyncedRenames.delete(path);
     this.#passOrCrash();
     if (!this.faults.losesFsync) inode.durable = inode.bytes;
   }
@@ -76,6 +79,7 @@ export class MemoryDisk implements Disk {
     const inode = this.#require(from);
     this.#names.set(to, inode);
     this.#names.delete(from);
+    this.#unsyncedRenames.set(from, to);
     this.#fsync(to);
   }
 
@@ -134,11 +138,21 @@ export class MemoryDisk implements Disk {
   restart(): void {
     const names = new Map<string, Inode>();
     const paths = new Set([...this.#names.keys(), ...this.#durableNames.keys()]);
+    const survived = new Map<string, boolean>();
     for (const path of [...paths].toSorted()) {
       const [now, durable] = [this.#names.get(path), this.#durableNames.get(path)];
-      const kept = now === durable || !this.faults.survives() ? durable : now;
-      if (kept !== undefined) names.set(path, kept);
+      if (now !== durable) {
+        // Both names of a rename change at once, also on a disk that loses power: one answer for the two.
+        const change = this.#unsyncedRenames.get(path) ?? path;
+        survived.set(change, survived.get(change) ?? this.faults.survives());
+        if (survived.get(change) === true) {
+          if (now !== undefined) names.set(path, now);
+          continue;
+        }
+      }
+      if (durable !== undefined) names.set(path, durable);
     }
+    this.#unsyncedRenames.clear();
     for (const inode of new Set(names.values())) {
       if (inode.durable !== undefined && !this.faults.survives()) inode.bytes = inode.durable;
       // A file whose data never was synced is found torn: its name survived, half of it did not.
@@ -169,6 +183,9 @@ export class MemoryDisk implements Disk {
       const now = this.#names.get(known);
       if (now === undefined) this.#durableNames.delete(known);
       else this.#durableNames.set(known, now);
+    }
+    for (const from of this.#unsyncedRenames.keys()) {
+      if (dirname(from) === folder) this.#unsyncedRenames.delete(from);
     }
   }
 
