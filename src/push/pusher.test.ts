@@ -5,6 +5,16 @@ import { FakeHost, manyHosts, setUp, stopAll } from "./fake-fleet.ts";
 
 afterEach(stopAll);
 
+/** 100 pushes a second, and a store that takes a second for the contents of the first 50. */
+function fiftyPushesWithoutContents() {
+  const set = setUp({ pushesPerSecond: 100 });
+  const hosts = manyHosts(set, 50);
+  set.state.contentsMs = 1_000;
+  const release = set.release("one");
+  for (const host of hosts) set.push(host, release);
+  return { set, hosts };
+}
+
 describe("a push", () => {
   it("brings a host to its manifest and says so once", async () => {
     const set = setUp();
@@ -74,11 +84,7 @@ describe("a push", () => {
   });
 
   it("that waited for contents keeps to the pace: a slow store makes no burst", async () => {
-    const set = setUp({ pushesPerSecond: 100 });
-    const hosts = manyHosts(set, 50);
-    set.state.contentsMs = 1_000;
-    const release = set.release("one");
-    for (const host of hosts) set.push(host, release);
+    const { set, hosts } = fiftyPushesWithoutContents();
     await set.clock.advance(1_000);
     const sent = () => hosts.filter(({ requests }) => requests.length > 0).length;
     await set.clock.advance(100);
@@ -103,11 +109,7 @@ describe("a push", () => {
   });
 
   it("that waited for contents, or for the pace after, is not sent to a host that was let go of", async () => {
-    const set = setUp({ pushesPerSecond: 100 });
-    const hosts = manyHosts(set, 50);
-    set.state.contentsMs = 1_000;
-    const release = set.release("one");
-    for (const host of hosts) set.push(host, release);
+    const { set, hosts } = fiftyPushesWithoutContents();
     await set.clock.advance(500);
     const [early] = hosts;
     assert(early !== undefined);
