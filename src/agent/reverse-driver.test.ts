@@ -253,6 +253,22 @@ describe("an end", () => {
     expect(old.heard.join("")).toContain("HTTP/1.1 204");
   });
 
+  it("answers what is sent over the old one before the nodes have heard of the new one", async () => {
+    const [first, second] = [await FakeNode.start(), await FakeNode.start()];
+    drive([first.url, second.url]);
+    const links = () => first.links.length + second.links.length;
+    await until("attached", () => links() === 1);
+    const [old, next] = first.links.length === 1 ? [first, second] : [second, first];
+    old.say("/coxswain/v1/detach", '{"withinMs":10,"reason":"drain"}');
+    await until("attached elsewhere", () => next.links.length === 1);
+    await systemClock.sleep(300);
+    old.sync();
+    await until("the sync's answer", () => old.heard.join("").includes("HTTP/1.1 200"));
+    expect(isClosed(old.links[0])).toBe(false);
+    stopping.abort(new Error("another mode"));
+    await until("closed at once", () => isClosed(old.links[0]), 500);
+  });
+
   it("refuses a detach that it does not understand, and stays", async () => {
     const node = await FakeNode.start();
     drive([node.url]);

@@ -39,6 +39,11 @@ const backoffMaxMs = 30_000;
 const nextNodeMs = 200;
 /** A connection that lived so long was a good one: what follows starts from the beginning. */
 const goodAfterMs = 10_000;
+/**
+ * A connection that was given up is still served for so long: what nodes send over it before they have
+ * heard of the new one is answered, not cut off.
+ */
+const lingerMs = 1_000;
 
 type Attached = Extract<AttachOutcome, { kind: "attached" }>;
 type End = { readonly kind: "lost" } | { readonly kind: "move"; readonly withinMs: number };
@@ -127,7 +132,7 @@ export class ReverseDriver implements ModeDriver {
       await this.#pause(backoffMinMs, signal);
       while (!signal.aborted) {
         const next = await this.#attachSomewhere(signal);
-        standing?.release();
+        if (standing !== undefined) void this.#releaseLater(standing, signal);
         standing = next;
         const end = await untilEnded(standing, signal);
         if (this.#ports.clock.monotonicMs() - standing.sinceMs >= goodAfterMs) {
@@ -143,6 +148,15 @@ export class ReverseDriver implements ModeDriver {
     } finally {
       standing?.release();
     }
+  }
+
+  async #releaseLater(given: Standing, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#ports.clock.sleep(lingerMs, signal);
+    } catch {
+      // The mode is left: at once.
+    }
+    given.release();
   }
 
   /** Asks nodes in turn until one takes the host. */

@@ -13,6 +13,7 @@ import { ReverseHosts } from "./reverse-hosts.ts";
 
 const secret = Buffer.alloc(32, 1);
 const slots = ["a", "b"];
+const noAnswer = "";
 
 /** Two nodes with slices of their own over one clock; `a` is the one under test. */
 class Pair {
@@ -101,11 +102,11 @@ class Pair {
     throw new Error(`${slot} owns none of ${partitionsCount} partitions' hosts`);
   }
 
-  /** Attaches `id` at `slot`; every request is answered with `status`. */
+  /** Attaches `id` at `slot`; every request is answered with `status`, where it is one. */
   attach(slot: string, id: string, status = "200 OK"): Duplex {
     const [near, far] = duplexPair();
     far.on("data", (bytes: Buffer) => {
-      if (!bytes.toString().startsWith("POST")) return;
+      if (status === noAnswer || !bytes.toString().startsWith("POST")) return;
       setImmediate(
         () => far.destroyed || far.write(`HTTP/1.1 ${status}\r\ncontent-length: 2\r\n\r\n{}`),
       );
@@ -356,6 +357,24 @@ describe("how a host is reached", () => {
     pair.attach("a", id, "201 Created");
     await pair.advance(10);
     expect(await push("a", id)).toBe("201");
+  });
+
+  it("lets a sync end over the connection of a host that was asked to move and did", async () => {
+    const id = pair.hostOf("a");
+    const old = pair.attach("a", id, noAnswer);
+    pair.a.links.moveSome(1, "age");
+    await pair.advance(10);
+    const { request } = requestOf(id);
+    const sync = pair.a.exchange(request, { host: id, modes: ["reverse"] } as never);
+    const answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    old.write(answer);
+    await pair.advance(10);
+    pair.attach("b", id, "202 Accepted");
+    await pair.advance(10);
+    expect(await push("a", id)).toBe("202");
+    old.write(answer);
+    await pair.advance(10);
+    expect(await sync).toMatchObject({ kind: "reply", status: 200 });
   });
 });
 

@@ -182,7 +182,7 @@ export class ReverseHosts implements HostLinks {
         const own = this.links.get(id);
         const news = this.#holders.linked(id, ask.slot, link, atMs, own?.attachedMs);
         if (news !== "new") continue;
-        own?.close("replaced");
+        if (own !== undefined) this.links.giveUp(own);
         this.#wake(id, link.ageMs);
       }
     }

@@ -156,10 +156,15 @@ export class ReverseLink implements HttpConnectionUser {
     if (current !== undefined) {
       this.#settle(current, failed("ambiguous", `the connection was closed: ${reason}`, true));
     }
-    for (const exchange of this.takeWaiting()) {
-      this.#settle(exchange, failed("detached", `the connection was closed: ${reason}`, false));
-    }
+    this.refuseWaiting(`the connection was closed: ${reason}`);
     this.#holder.closed(this);
+  }
+
+  /** Those that have not been sent are not, for a reason that people read. */
+  refuseWaiting(message: string): void {
+    for (const exchange of this.takeWaiting()) {
+      this.#settle(exchange, failed("detached", message, false));
+    }
   }
 
   /** Those that have not been sent, for another connection of the host. */

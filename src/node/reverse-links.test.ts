@@ -84,6 +84,13 @@ function exchange(deadlineMs = 5_000): Promise<ExchangeResult> {
   return result;
 }
 
+/** As when the owner hears of a newer connection elsewhere. */
+function giveUp(): void {
+  const link = links.get(h1);
+  if (link === undefined) throw new Error("no connection");
+  links.giveUp(link);
+}
+
 async function textOf(result: Promise<ExchangeResult>): Promise<string> {
   const ending = await result;
   if (ending.kind === "reply") return String(ending.status);
@@ -199,6 +206,47 @@ describe("one connection a host", () => {
     fresh.close();
     await clock.advance(200);
     await draining;
+  });
+});
+
+describe("a host that has gone to another node", () => {
+  it("is cut off where it was not asked to, or nothing is under way", async () => {
+    const unasked = new FakeHost();
+    unasked.reply = () => undefined;
+    const cut = textOf(exchange());
+    await clock.advance(0);
+    giveUp();
+    expect(await cut).toBe("ambiguous sent");
+    const idle = new FakeHost();
+    await clock.advance(2_000);
+    links.moveSome(1, "age");
+    await clock.advance(100);
+    giveUp();
+    expect(ended).toEqual(["h1 replaced", "h1 moved"]);
+    await clock.advance(0);
+    expect([unasked.isClosed, idle.isClosed]).toEqual([true, true]);
+  });
+
+  it("ends what is under way where it was asked to move; what waits is not sent, nor is more", async () => {
+    const host = new FakeHost();
+    await clock.advance(2_000);
+    const draining = links.drain(10_000, 100);
+    await clock.advance(100);
+    host.reply = () => undefined;
+    const [sent, waiting] = [exchange(), exchange()].map(textOf);
+    await clock.advance(0);
+    giveUp();
+    expect(await waiting).toBe("detached unsent");
+    expect(links.linkCount).toBe(0);
+    let isDrained = false;
+    void draining.then(() => (isDrained = true));
+    await clock.advance(500);
+    expect(isDrained).toBe(false);
+    host.answer("200 OK");
+    await clock.advance(100);
+    expect(await sent).toBe("200");
+    expect(host.isClosed).toBe(true);
+    expect(isDrained).toBe(true);
   });
 });
 

@@ -95,6 +95,13 @@ export class ReverseLinks implements LinkHolder {
     return link;
   }
 
+  /** The host has a newer connection at another node: nothing more is sent over this one. */
+  giveUp(link: ReverseLink): void {
+    if (!this.#mayEnd(link)) return;
+    this.#links.delete(link.host);
+    link.refuseWaiting("the host has attached elsewhere");
+  }
+
   /** Undefined where the host has no connection here. */
   exchange(host: HostId, request: LinkRequest): Promise<ExchangeResult> | undefined {
     const link = this.#links.get(host);
@@ -108,7 +115,7 @@ export class ReverseLinks implements LinkHolder {
     // The last ones still need time to go.
     const rate = Math.max(perSecond, this.#links.size / ((0.6 * withinMs) / 1_000));
     let asked = 0;
-    while (this.#links.size > 0 && !this.#isStopped) {
+    while (this.#links.size + this.#leaving.size > 0 && !this.#isStopped) {
       const passedMs = clock.monotonicMs() - startMs;
       if (passedMs >= withinMs) return;
       const due = Math.floor(((passedMs + drainTurnMs) / 1_000) * rate) - asked;
@@ -165,16 +172,21 @@ export class ReverseLinks implements LinkHolder {
   // ---
 
   #replace(before: ReverseLink, link: ReverseLink): void {
-    // A host that was asked to move has made the new one first: what is under way may end.
-    if (before.isMoving && !before.isIdle) {
-      this.#leaving.add(before);
-      for (const exchange of before.takeWaiting()) {
-        exchange.link = link;
-        link.accept(exchange);
-      }
-      return;
+    if (!this.#mayEnd(before)) return;
+    for (const exchange of before.takeWaiting()) {
+      exchange.link = link;
+      link.accept(exchange);
     }
-    before.close(before.isMoving ? "moved" : "replaced");
+  }
+
+  /** A host that was asked to move has made the new one first: what is under way may end. Others are closed. */
+  #mayEnd(before: ReverseLink): boolean {
+    if (!before.isMoving || before.isIdle) {
+      before.close(before.isMoving ? "moved" : "replaced");
+      return false;
+    }
+    this.#leaving.add(before);
+    return true;
   }
 
   #exchangeOver(link: ReverseLink, request: LinkRequest): Promise<ExchangeResult> {
