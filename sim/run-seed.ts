@@ -48,6 +48,8 @@ const bounds = {
   pushMs: 6_000,
   /** Above the poll of the heads. */
   headPollMs: 15_000,
+  /** Three times the longest ping interval, a backoff, a push: for the end of a node's machine that only silence tells. */
+  silentNodeMs: 150_000,
   /** For clients' calls under way when the faults end. */
   answerMs: 20_000,
   /** Eviction in steps, a backoff, a quiet agent's hello, one push each. */
@@ -173,7 +175,9 @@ class SeedRun {
     // A release that cannot be loaded is tried again now and then, and this may be in the middle of it. So may an
     // owner be that read a partition again, wrote a record back, and reads its own number at its next poll.
     const isRefused = (await refusingHosts(this.#world, core)).length > 0;
-    const settleMs = isRefused ? bounds.retryMs : bounds.headPollMs;
+    const settledMs = isRefused ? bounds.retryMs : bounds.headPollMs;
+    // A host may still believe in its connection to a machine that lost its power, and its owner in the host.
+    const settleMs = hasModes(this.#world.swarm.profile) ? bounds.silentNodeMs : settledMs;
     await this.#converge("converged, and then", core, settleMs);
   }
 
