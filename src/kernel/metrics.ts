@@ -3,6 +3,7 @@
  * No host id is ever a label: the number of series does not grow with the fleet.
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { LabelledCounter } from "./labelled-counter.ts";
 import { SecondsHistogram } from "./seconds-histogram.ts";
 
 const secondsBuckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -84,7 +85,12 @@ export function createMetrics(registry: Registry = new Registry()) {
       "reachability",
     ]),
     hostsOutOfSync: gauge("hosts_out_of_sync", "Owned hosts that do not hold what they should."),
-    pushesTotal: counter("pushes_total", "Pushes by lane and outcome.", ["lane", "outcome"]),
+    pushesTotal: new LabelledCounter({
+      name: "coxswain_pushes_total",
+      help: "Pushes by lane and outcome.",
+      labelNames: ["lane", "outcome"],
+      registry,
+    }),
     pushSeconds: hotSeconds("push_seconds", "From the first byte sent to the reply.", "lane"),
     pushQueueSeconds: hotSeconds("push_queue_seconds", "Time a push waited for its turn.", "lane"),
     convergenceSeconds: hotSeconds(

@@ -13,6 +13,7 @@ import { isStateShallow, stateBytes } from "../protocol/host-state.ts";
 import { limits } from "../protocol/limits.ts";
 import { syncReplySchema, type SyncReply } from "../protocol/sync.ts";
 import type { ExchangeResult, FailureClass } from "./transport.ts";
+import { noteReply, readKnownReply } from "./known-reply.ts";
 import { readUsualReply } from "./usual-reply.ts";
 
 /** A short form states the manifest; a full form lists its configs, so that the host can change. */
@@ -199,6 +200,8 @@ const nothing: readonly string[] = [];
 const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
 
 function classifyReply(body: Buffer, expected: Expected): PushOutcome {
+  const known = readKnownReply(body, expected);
+  if (known !== undefined) return synced(known);
   const reply = parseReply(body, expected.fenceText);
   if (typeof reply === "string") return outcome("protocol", reply);
   if (reply.host !== expected.host) return otherHost(reply.host);
@@ -214,7 +217,10 @@ function classifyReply(body: Buffer, expected: Expected): PushOutcome {
   // What could not be applied may be later; that something else is refused must not end that.
   if (failed !== undefined) return { ...outcome("failed", failed), reply };
   if (rejected !== undefined) return { ...outcome("rejected", rejected), reply };
-  if (reply.manifest === expected.manifest) return synced(reply);
+  if (reply.manifest === expected.manifest) {
+    noteReply(body, reply);
+    return synced(reply);
+  }
   if (expected.form === "short") return { ...outcome("differs", ""), reply };
   const message = "the host says that all is applied but holds another manifest";
   return { ...outcome("failed", message), reply };

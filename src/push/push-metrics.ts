@@ -1,14 +1,11 @@
 /** The push metrics, with their label children looked up once: a push touches several of them. */
+import type { Increment } from "../kernel/labelled-counter.ts";
 import type { Metrics } from "../kernel/metrics.ts";
 import type { Observer } from "../kernel/seconds-histogram.ts";
 import type { OutcomeKind } from "./outcome.ts";
 import { outOfSyncCount, type PushCounts } from "./push-counts.ts";
 import type { PushLoop } from "./push-loop.ts";
 import { lanes, type Lane, type PushQueue } from "./queue.ts";
-
-interface Increment {
-  inc(value?: number): void;
-}
 
 export class PushMetrics {
   readonly #metrics: Metrics;
@@ -34,7 +31,7 @@ export class PushMetrics {
     const children = this.#outcomes[lane];
     let child = children.get(outcome);
     if (child === undefined) {
-      child = this.#metrics.pushesTotal.labels(lane, outcome);
+      child = this.#metrics.pushesTotal.labels({ lane, outcome });
       children.set(outcome, child);
     }
     child.inc();

@@ -45,7 +45,8 @@ export function readUsualReply(value: unknown): SyncReply | undefined {
 const agents = new Map<string, string>();
 const agentsMax = 1_000;
 
-function sharedAgent(agent: string): string {
+/** The same text for all hosts that say it. */
+export function sharedAgent(agent: string): string {
   const known = agents.get(agent);
   if (known !== undefined) return known;
   if (agents.size >= agentsMax) agents.clear();
