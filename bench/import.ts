@@ -3,8 +3,10 @@
  * on the same engine: what the conditions, the partitions' heads and the checks cost.
  *
  * The bare loop overwrites whatever is there and tells nobody; it is the engine's own bound, not an
- * alternative. Both run in turn on tables of their own, with hosts that are new. `--engine embedded`
- * takes the embedded store instead of DynamoDB Local.
+ * alternative. Both run in turn on tables of their own, with hosts that are new. `--per-request` takes
+ * sizes of requests in the file's order, and `cli` for what `coxswain hosts import` sends. `--engine
+ * embedded` takes the embedded store instead of DynamoDB Local; `--engine none` measures nothing and only
+ * counts calls.
  */
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
@@ -15,12 +17,15 @@ import { TestCluster } from "../integration/test-cluster.ts";
 import { forEachBounded } from "../src/inventory/bounded.ts";
 import { encodeHost } from "../src/inventory/host-codec.ts";
 import { parseHostInput } from "../src/inventory/host.ts";
-import { recordOf } from "../src/inventory/hosts.ts";
+import { HostStore, recordOf } from "../src/inventory/hosts.ts";
+import { importHosts } from "../src/inventory/import-hosts.ts";
 import { partitionOf } from "../src/ring/hash.ts";
+import { inPartitionOrder } from "../src/ring/partition-order.ts";
 import { createTable } from "../src/store/create-table.ts";
 import type { DynamodbOptions } from "../src/store/dynamodb-client.ts";
 import { encodeItem } from "../src/store/dynamodb-codec.ts";
 import { startEmbeddedStore } from "../src/store/embedded-store.ts";
+import { MemoryStore } from "../src/store/memory-store.ts";
 import { withDefaults } from "../src/store/open-store.ts";
 import { keys } from "../src/store/store.ts";
 import { machine, markdownTable, median, medianRatio, timedMs } from "./measure.ts";
@@ -36,11 +41,15 @@ export async function run(args: string[]): Promise<void> {
     options: {
       hosts: { type: "string", default: "20000" },
       partitions: { type: "string", default: "1024" },
-      "per-request": { type: "string", default: "1000,10000" },
+      "per-request": { type: "string", default: "1000,cli,10000" },
       rounds: { type: "string", default: "3" },
       engine: { type: "string", default: "local" },
     },
   });
+  const fleet = makeFleet(Number(values.hosts), Number(values.partitions));
+  const variants = values["per-request"].split(",").map((text) => variantOf(text, fleet));
+  console.log(await callTable(fleet, variants));
+  if (values.engine === "none") return;
   const engine =
     values.engine === "embedded" ? await startEmbeddedStore() : await startDynamodbLocal();
   if ("unavailable" in engine) {
@@ -48,8 +57,6 @@ export async function run(args: string[]): Promise<void> {
     return;
   }
   try {
-    const fleet = makeFleet(Number(values.hosts), Number(values.partitions));
-    const variants = values["per-request"].split(",").map(Number);
     const bare: number[] = [];
     const imports = variants.map(() => [] as number[]);
     for (let round = -1; round < Number(values.rounds); round++) {
@@ -70,7 +77,7 @@ export async function run(args: string[]): Promise<void> {
     console.log(
       markdownTable([
         row("BatchWriteItem, 25 items, 16 at once", bare),
-        ...imports.map((list, index) => row(`import, ${variants[index]} hosts a request`, list)),
+        ...imports.map((list, index) => row(`import, ${variants[index]?.name}`, list)),
       ]),
     );
   } finally {
@@ -83,6 +90,64 @@ interface Fleet {
   readonly partitions: number;
   /** NDJSON, a host a line. */
   readonly lines: readonly string[];
+}
+
+/** A way to send the fleet. */
+interface Variant {
+  readonly name: string;
+  readonly requests: readonly (readonly string[])[];
+}
+
+/** `text`: hosts a request in the file's order, or `cli`. */
+function variantOf(text: string, { lines }: Fleet): Variant {
+  const isCli = text === "cli";
+  const perRequest = isCli ? 1_000 : Number(text);
+  const ordered = isCli
+    ? inPartitionOrder(lines, (line) => parseHostInput(JSON.parse(line)).id)
+    : lines;
+  const requests = Array.from({ length: Math.ceil(lines.length / perRequest) }, (_, at) =>
+    ordered.slice(at * perRequest, (at + 1) * perRequest),
+  );
+  const name = `${perRequest} hosts a request`;
+  return { name: isCli ? `${name}, in the command's order` : name, requests };
+}
+
+/** What each variant asks of a store that is empty: the same whatever the engine or the load. */
+async function callTable(
+  { hosts, partitions }: Fleet,
+  variants: readonly Variant[],
+): Promise<string> {
+  const rows = await Promise.all(
+    variants.map(async ({ name, requests }) => {
+      const store = new MemoryStore();
+      const calls = { heads: 0, counts: 0, queries: 0, batches: 0, puts: 0 };
+      const insert = store.insertMany.bind(store);
+      store.insertMany = (items) => {
+        calls.batches++;
+        return insert(items);
+      };
+      store.faults = {
+        before(call) {
+          if (call === "getMany") calls.heads++;
+          if (call === "increment") calls.counts++;
+          if (call === "query") calls.queries++;
+          if (call === "put") calls.puts++;
+        },
+      };
+      const hostStore = new HostStore({ store, partitionOf: (id) => partitionOf(id, partitions) });
+      for (const texts of requests) {
+        const lines = texts.map((text, at) => ({
+          line: at + 1,
+          input: parseHostInput(JSON.parse(text)),
+        }));
+        const outcomes = await importHosts(hostStore, lines, { onExisting: "update" });
+        if (outcomes.some(({ outcome }) => outcome !== "created")) throw new Error("not created");
+      }
+      const sum = Object.values(calls).reduce((total, count) => total + count, 0);
+      return { import: name, "calls a host": (sum / hosts).toFixed(2), ...calls };
+    }),
+  );
+  return markdownTable(rows);
 }
 
 function makeFleet(hosts: number, partitions: number): Fleet {
@@ -100,12 +165,12 @@ function makeFleet(hosts: number, partitions: number): Fleet {
 async function measureRound(
   endpoint: string,
   fleet: Fleet,
-  variants: readonly number[],
+  variants: readonly Variant[],
   isForward: boolean,
 ): Promise<number[]> {
   const runs = [
     () => bareLoop(endpoint, fleet),
-    ...variants.map((perRequest) => () => importAll(endpoint, fleet, perRequest)),
+    ...variants.map((variant) => () => importAll(endpoint, fleet, variant)),
   ];
   const times: number[] = [];
   const order = [...runs.entries()];
@@ -146,7 +211,7 @@ async function bareLoop(endpoint: string, fleet: Fleet): Promise<number> {
   }
 }
 
-async function importAll(endpoint: string, fleet: Fleet, perRequest: number): Promise<number> {
+async function importAll(endpoint: string, fleet: Fleet, { requests }: Variant): Promise<number> {
   const cluster = await TestCluster.start({
     nodes: 1,
     partitions: fleet.partitions,
@@ -158,12 +223,11 @@ async function importAll(endpoint: string, fleet: Fleet, perRequest: number): Pr
   try {
     const { apiUrl } = cluster.node("node-1");
     return await timedMs(async () => {
-      for (let start = 0; start < fleet.hosts; start += perRequest) {
-        const body = fleet.lines.slice(start, start + perRequest).join("\n");
+      for (const lines of requests) {
         const { body: reply } = await request(`${apiUrl}/v1/hosts`, {
           method: "POST",
           headers: { "content-type": "application/x-ndjson" },
-          body,
+          body: lines.join("\n"),
           headersTimeout: importTimeoutMs,
         });
         const text = await reply.text();

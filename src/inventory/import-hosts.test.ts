@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { CoxswainError } from "../kernel/errors.ts";
 import { createRandom } from "../kernel/random.ts";
 import { limits } from "../protocol/limits.ts";
 import { MemoryStore, type StoreCall } from "../store/memory-store.ts";
@@ -6,7 +7,8 @@ import { keys, type Key } from "../store/store.ts";
 import { encodeHost } from "./host-codec.ts";
 import { parseHostId } from "./host.ts";
 import { HostStore, recordOf } from "./hosts.ts";
-import { importHosts, type ImportOutcome } from "./import-hosts.ts";
+import { importHosts } from "./import-hosts.ts";
+import type { ImportOutcome } from "./import-plan.ts";
 import { failCalls, interleave, loseAnswers } from "./test-faults.ts";
 
 const update = { onExisting: "update" } as const;
@@ -27,7 +29,8 @@ const lines = (count: number, port = 0) =>
   Array.from({ length: count }, (_, at) => ({ line: at + 1, input: input(at, at + 1 + port) }));
 const words = (outcomes: readonly ImportOutcome[]) =>
   outcomes.map((each) => (each.outcome === "failed" ? each.error.code : each.outcome));
-const isHostPut = (call: StoreCall, { sk }: Key) => call === "put" && sk.startsWith("host#");
+const isHostWrite = (call: StoreCall, { sk }: Key) =>
+  (call === "put" || call === "insertMany") && sk.startsWith("host#");
 const isIncrement = (call: StoreCall) => call === "increment";
 
 describe("lines that fail", () => {
@@ -85,20 +88,55 @@ describe("lines that fail", () => {
     ]);
   });
 
-  it("are those from the first failed write on, while the written ones are announced", async () => {
+  it("are those of a batch that were not written, while the written ones are announced", async () => {
     const { hosts, store } = create();
-    store.faults = failCalls(isHostPut, 1, 2);
-    const outcomes = await importHosts(hosts, lines(5), update);
-    expect(words(outcomes)).toEqual([
-      "created",
-      "created",
-      "STORE_UNAVAILABLE",
-      "STORE_UNAVAILABLE",
-      "STORE_UNAVAILABLE",
-    ]);
+    store.faults = failCalls(isHostWrite, 1, 2);
+    const outcomes = await importHosts(hosts, lines(4), update);
+    expect(words(outcomes)).toEqual(["created", "created", "STORE_UNAVAILABLE", "created"]);
     const { hosts: stored, revision } = await hosts.load(0);
-    expect(stored.map(({ id }) => id)).toEqual(["h0", "h1"]);
+    expect(stored.map(({ id }) => id)).toEqual(["h0", "h1", "h3"]);
     expect(revision).toBeGreaterThan(Math.max(...stored.map((host) => host.revision)));
+  });
+
+  it("are all that come after a failure in the same partition, and none of another", async () => {
+    const { hosts, store } = create(2);
+    await hosts.put(input(58, 900));
+    store.faults = failCalls((_, { sk }) => sk === "host#h4", 1);
+    const outcomes = words(await importHosts(hosts, lines(60), update));
+    const even = outcomes.filter((_, index) => index % 2 === 0);
+    expect(even.filter((word) => word === "created")).toHaveLength(24);
+    expect(even.filter((word) => word === "STORE_UNAVAILABLE")).toHaveLength(6);
+    expect(even.at(-1)).toBe("STORE_UNAVAILABLE");
+    expect(new Set(outcomes.filter((_, index) => index % 2 === 1))).toEqual(new Set(["created"]));
+    expect((await hosts.load(0)).hosts).toHaveLength(25);
+    expect((await hosts.get(parseHostId("h58")))?.address).toBe("http://127.0.0.1:900");
+  });
+
+  it("are all of a batch that the store did not take, and of their partitions", async () => {
+    const { hosts, store } = create(2);
+    const insert = store.insertMany.bind(store);
+    let batchCount = 0;
+    store.insertMany = async (items) => {
+      if (++batchCount > 1) return insert(items);
+      throw new CoxswainError("STORE_THROTTLED", "over its capacity");
+    };
+    const outcomes = words(await importHosts(hosts, lines(60), update));
+    expect(outcomes.filter((_, index) => index % 2 === 0)).toEqual(
+      Array(30).fill("STORE_THROTTLED"),
+    );
+    expect(new Set(outcomes.filter((_, index) => index % 2 === 1))).toEqual(new Set(["created"]));
+  });
+
+  it("are all of a partition that gave no number, of which nothing is written", async () => {
+    const { hosts, store } = create(2);
+    store.faults = failCalls((call, { pk }) => isIncrement(call) && pk === "part#0", 1);
+    expect(words(await importHosts(hosts, lines(4), update))).toEqual([
+      "STORE_UNAVAILABLE",
+      "created",
+      "STORE_UNAVAILABLE",
+      "created",
+    ]);
+    expect(await hosts.get(parseHostId("h0"))).toBeUndefined();
   });
 
   it("are all written ones where the head could not be moved, and a repetition moves it", async () => {
@@ -146,17 +184,17 @@ describe("an import", () => {
     const { hosts, store } = create(4);
     const many = lines(100, 1_000);
     let increments = 0;
-    let puts = 0;
+    let inserts = 0;
     store.faults = {
       after(call) {
         if (call === "increment") increments++;
-        if (call === "put") puts++;
+        if (call === "insertMany") inserts++;
       },
     };
     await importHosts(hosts, many, update);
-    expect([increments, puts]).toEqual([8, 100]);
+    expect([increments, inserts]).toEqual([8, 100]);
     expect(new Set(words(await importHosts(hosts, many, update)))).toEqual(new Set(["unchanged"]));
-    expect([increments, puts]).toEqual([8, 100]);
+    expect([increments, inserts]).toEqual([8, 100]);
   });
 
   it("says in a dry run what it would do, and writes nothing", async () => {
@@ -189,9 +227,9 @@ describe("an import", () => {
 
   it("survives lost answers to every kind of write", async () => {
     const { hosts, store } = create(2);
-    for (const pick of [isHostPut, isIncrement]) {
+    for (const pick of [isHostWrite, isIncrement]) {
       store.faults = loseAnswers(pick, 2);
-      const port = pick === isHostPut ? 0 : 100;
+      const port = pick === isHostWrite ? 0 : 100;
       const outcomes = words(await importHosts(hosts, lines(6, port), update));
       expect(outcomes.every((word) => word === "created" || word === "updated")).toBe(true);
     }
@@ -205,9 +243,22 @@ describe("an import", () => {
   it("decides again for a host that someone changed meanwhile", async () => {
     const { hosts, store } = create();
     await hosts.put(input(0, 50));
-    store.faults = interleave(isHostPut, async () => void (await hosts.put(input(0, 51))));
+    store.faults = interleave(isHostWrite, async () => void (await hosts.put(input(0, 51))));
     expect(words(await importHosts(hosts, lines(2), update))).toEqual(["updated", "created"]);
     expect((await hosts.get(parseHostId("h0")))?.address).toBe("http://127.0.0.1:1");
+  });
+
+  it("decides again for a host that someone created meanwhile, and writes the rest of its batch", async () => {
+    const { hosts, store } = create();
+    store.faults = interleave(isHostWrite, async () => void (await hosts.put(input(1, 51))));
+    expect(words(await importHosts(hosts, lines(3), update))).toEqual([
+      "created",
+      "updated",
+      "created",
+    ]);
+    expect((await hosts.get(parseHostId("h1")))?.address).toBe("http://127.0.0.1:2");
+    const { hosts: stored, revision } = await hosts.load(0);
+    expect(revision).toBeGreaterThan(Math.max(...stored.map((host) => host.revision)));
   });
 
   it("beside another one never loses a host that it acknowledged, nor hides it from the owner", async () => {
@@ -220,7 +271,7 @@ describe("an import", () => {
             await Promise.resolve();
         },
         after(call) {
-          if (random.next() < 0.05 && (call === "put" || call === "increment"))
+          if (random.next() < 0.05 && ["put", "insertMany", "increment"].includes(call))
             throw new Error("lost");
         },
       };
@@ -242,13 +293,22 @@ describe("an import", () => {
   });
 });
 
+/** Calls, of which an `insertMany` is one however many items it has. */
 const callsOf = async (run: (hosts: HostStore) => Promise<unknown>) => {
   const { hosts, store } = create(4);
   const calls: Partial<Record<StoreCall, number>> = {};
+  const count = (call: StoreCall) => {
+    calls[call] = (calls[call] ?? 0) + 1;
+  };
   store.faults = {
     before: (call) => {
-      calls[call] = (calls[call] ?? 0) + 1;
+      if (call !== "insertMany") count(call);
     },
+  };
+  const insert = store.insertMany.bind(store);
+  store.insertMany = (items) => {
+    count("insertMany");
+    return insert(items);
   };
   await run(hosts);
   return calls;
@@ -257,7 +317,15 @@ const callsOf = async (run: (hosts: HostStore) => Promise<unknown>) => {
 describe("what an import asks of the store", () => {
   it("is one read for all partitions that were never used, and two counts a partition", async () => {
     const calls = await callsOf((hosts) => importHosts(hosts, lines(8), update));
-    expect(calls).toEqual({ getMany: 1, increment: 8, put: 8 });
+    expect(calls).toEqual({ getMany: 1, increment: 8, insertMany: 1 });
+  });
+
+  it("is one write for 25 new hosts, of however many partitions, and one a changed host", async () => {
+    const calls = await callsOf(async (hosts) => {
+      await importHosts(hosts, lines(90), update);
+      await importHosts(hosts, lines(3, 500), update);
+    });
+    expect(calls).toMatchObject({ insertMany: 4, put: 3 });
   });
 
   it("is one read more for each partition that has hosts", async () => {
@@ -265,7 +333,7 @@ describe("what an import asks of the store", () => {
       await importHosts(hosts, lines(2), update);
       await importHosts(hosts, lines(8), update);
     });
-    expect(calls).toEqual({ getMany: 2, query: 2, increment: 12, put: 8 });
+    expect(calls).toEqual({ getMany: 2, query: 2, increment: 12, insertMany: 2 });
   });
 
   it("goes on partition by partition where that read fails", async () => {

@@ -14,7 +14,7 @@
  */
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
-import { keys, type Condition, type Item, type Store } from "../store/store.ts";
+import { keys, type Condition, type InsertOutcome, type Item, type Store } from "../store/store.ts";
 import { unknownOutcome, writeTriesMax, writeUntilAnswered } from "./answered-write.ts";
 import { encodeHost, hostPrefix } from "./host-codec.ts";
 import type { HostRecord } from "./host.ts";
@@ -129,6 +129,21 @@ export class PartitionStore {
       cause = outcome.cause;
     }
     throw unknownOutcome(`host ${record.id}`, cause);
+  }
+
+  /**
+   * Writes new records of any partitions in one request, each IF there is none of its id. `write`
+   * tells what became of those that are refused or unknown. Throws where none was written.
+   */
+  insert(
+    created: readonly { readonly partition: number; readonly record: HostRecord }[],
+  ): Promise<InsertOutcome[]> {
+    return this.#store.insertMany(
+      created.map(({ partition, record }) => ({
+        ...keys.host(partition, record.id),
+        attributes: encodeHost(record),
+      })),
+    );
   }
 
   /**

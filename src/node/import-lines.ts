@@ -1,9 +1,6 @@
 /** Import as an API call: JSON lines in, a report with one entry for every line that failed out. */
-import {
-  importHosts,
-  type ImportOutcome,
-  type ImportRequestLine,
-} from "../inventory/import-hosts.ts";
+import { importHosts } from "../inventory/import-hosts.ts";
+import type { ImportOutcome, ImportRequestLine } from "../inventory/import-plan.ts";
 import { parseHostInput } from "../inventory/host.ts";
 import type { HostStore, OnExisting } from "../inventory/hosts.ts";
 import { CoxswainError, isCoxswainError, messageOf } from "../kernel/errors.ts";

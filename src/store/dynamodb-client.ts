@@ -82,16 +82,21 @@ export class DynamodbConnection {
     });
   }
 
-  /** Makes one request; never throws. */
+  /**
+   * Makes one request; never throws. `failureIn` finds, for the report, what failed within an answer
+   * that came.
+   */
   async run<T extends object>(
     call: Parameters<StoreObserver>[0],
     kind: ItemKind,
     request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
+    failureIn?: (value: T) => StoreFailure | undefined,
   ): Promise<Answer<T>> {
     const startMs = this.#clock.monotonicMs();
     const answer = await this.#attempt(request);
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
-    this.#onCall?.(call, outcomeOf(answer), seconds, unitsOf(answer), kind);
+    const failure = answer.kind === "answer" ? failureIn?.(answer.value) : undefined;
+    this.#onCall?.(call, outcomeOf(failure ?? answer), seconds, unitsOf(answer), kind);
     return answer;
   }
 

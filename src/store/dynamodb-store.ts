@@ -1,8 +1,8 @@
 /**
  * The store on DynamoDB: AWS, DynamoDB Local and the embedded engine through the same SDK code.
  *
- * Each operation is one request, except for a query longer than 1 MB and a batch of which the store
- * left keys unprocessed; both go on within a fixed number of requests.
+ * Each operation is one request, except for a query longer than 1 MB, a batch of which the store
+ * left keys unprocessed, and inserts (dynamodb-inserts.ts); all go on within a fixed number of requests.
  */
 import {
   BatchGetItemCommand,
@@ -24,11 +24,13 @@ import {
   type WireItem,
 } from "./dynamodb-codec.ts";
 import { failureOfRead } from "./dynamodb-errors.ts";
+import { DynamodbInserts } from "./dynamodb-inserts.ts";
 import {
   checkAttributes,
   checkChange,
   checkConditions,
   checkIncrement,
+  checkInserts,
   checkKey,
   checkKeys,
   checkQuery,
@@ -37,7 +39,16 @@ import {
   itemTooLarge,
 } from "./item.ts";
 import { itemKindOf, type ItemKind } from "./item-kind.ts";
-import type { Attributes, Condition, Item, Key, Page, Store, WriteOutcome } from "./store.ts";
+import type {
+  Attributes,
+  Condition,
+  InsertOutcome,
+  Item,
+  Key,
+  Page,
+  Store,
+  WriteOutcome,
+} from "./store.ts";
 
 /** Requests in a row that read nothing; each other one reads a key at least, so 100 keys bound it. */
 const stuckRequestsMax = 6;
@@ -50,12 +61,16 @@ export class DynamodbStore implements Store {
   readonly #table: string;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #inserts: DynamodbInserts;
 
   constructor(options: DynamodbOptions & { readonly random?: Random }) {
     this.#connection = new DynamodbConnection(options);
     this.#table = options.table;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom();
+    this.#inserts = new DynamodbInserts(this.#connection, (item) =>
+      this.put(item, [{ kind: "absent" }]),
+    );
   }
 
   async get(key: Key): Promise<Item | undefined> {
@@ -135,6 +150,11 @@ export class DynamodbStore implements Store {
       ),
       item,
     );
+  }
+
+  async insertMany(items: readonly Item[]): Promise<InsertOutcome[]> {
+    checkInserts(items);
+    return this.#inserts.insert(items);
   }
 
   async update(

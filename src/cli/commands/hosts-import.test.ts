@@ -3,12 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseHostInput } from "../../inventory/host.ts";
+import { partitionOf } from "../../ring/hash.ts";
 import { runCommand, startScriptedApi, type Reply, type SeenRequest } from "../cli-fixture.ts";
 import { chunksOf } from "./hosts-import.ts";
 
 function acceptAll({ body }: SeenRequest): Reply {
   const count = body.trim().split("\n").length;
   return { body: { created: count, updated: 0, unchanged: 0, failed: 0, errors: [] } };
+}
+
+function hostsOf({ body }: SeenRequest): string[] {
+  const lines = body.trim().split("\n");
+  return lines.map((text) => (JSON.parse(text) as { id: string }).id);
 }
 
 function jsonLines(count: number): string {
@@ -42,9 +48,9 @@ test("with --skip-invalid the good lines go and the bad ones are still failures"
 test("a long file goes in chunks and failures name the file's own lines", async () => {
   await using api = await startScriptedApi({
     "POST /v1/hosts": (request) => {
-      const ok = acceptAll(request);
-      if (!request.body.includes('"h-1500"')) return ok;
-      const errors = [{ line: 501, id: "h-1500", code: "PARTITION_FULL", message: "no room" }];
+      const at = request.body.split("\n").findIndex((text) => text.includes('"h-1500"'));
+      if (at < 0) return acceptAll(request);
+      const errors = [{ line: at + 1, id: "h-1500", code: "PARTITION_FULL", message: "no room" }];
       return { status: 207, body: { created: 0, updated: 2, unchanged: 497, failed: 1, errors } };
     },
   });
@@ -54,7 +60,7 @@ test("a long file goes in chunks and failures name the file's own lines", async 
   expect(api.requests.map(({ body }) => body.trim().split("\n").length)).toEqual([1_000, 501]);
   expect(run.code).toBe(65);
   expect(JSON.parse(run.stdout)).toEqual({
-    created: 1_000,
+    created: 501,
     updated: 2,
     unchanged: 497,
     failed: 1,
@@ -64,10 +70,35 @@ test("a long file goes in chunks and failures name the file's own lines", async 
   });
 });
 
+test("each request holds the hosts of few partitions, in whatever order the file has them", async () => {
+  await using api = await startScriptedApi({ "POST /v1/hosts": acceptAll });
+  await runCommand(["hosts", "import", "-", "--api", api.url], { stdin: jsonLines(3_000) });
+  expect(new Set(api.requests.flatMap(hostsOf)).size).toBe(3_000);
+  for (const request of api.requests) {
+    const partitions = new Set(hostsOf(request).map((id) => partitionOf(id, 64)));
+    expect(partitions.size).toBeLessThan(30);
+  }
+});
+
+test("a host that is in the file twice is an error of its second line, whatever request it would be in", async () => {
+  await using api = await startScriptedApi({ "POST /v1/hosts": acceptAll });
+  const again = `${JSON.stringify({ id: "h-3", address: "http://10.0.0.9:1", labels: {} })}
+${JSON.stringify({ id: "other", address: "http://10.0.0.1:8", labels: {} })}`;
+  const run = await runCommand(["hosts", "import", "-", "--skip-invalid", "--api", api.url], {
+    stdin: `${jsonLines(1_200)}\n${again}`,
+  });
+  expect(run.code).toBe(65);
+  expect(run.stderr).toContain("line 1201: HOST_INVALID: ");
+  expect(run.stderr).toContain("got h-3 on lines 4 and 1201");
+  expect(run.stderr).toContain("line 1202: HOST_INVALID: ");
+  expect(run.stderr).toContain("got http://10.0.0.1:8 on lines 8 and 1202");
+  expect(run.stdout).toContain("1200 created, 0 updated, 0 unchanged, 2 failed");
+});
+
 test("a node that goes away in the middle leaves an exact account", async () => {
+  let requestCount = 0;
   await using api = await startScriptedApi({
-    "POST /v1/hosts": (request) =>
-      request.body.includes('"h-1000"') ? { cut: true } : acceptAll(request),
+    "POST /v1/hosts": (request) => (++requestCount > 1 ? { cut: true } : acceptAll(request)),
   });
   const run = await runCommand(["hosts", "import", "-", "--api", api.url], {
     stdin: jsonLines(1_200),
