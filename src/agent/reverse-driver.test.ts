@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../kernel/clock.ts";
 import { silentLogger } from "../kernel/log.ts";
+import { ManualClock } from "../kernel/manual-clock.ts";
 import { createRandom } from "../kernel/random.ts";
 import { createHost } from "./agent-fixture.ts";
 import { startAgentServer, type AgentServer } from "./agent-server.ts";
@@ -198,6 +199,54 @@ describe("a host that attaches", () => {
       expect(node.asks).toHaveLength(2);
     },
   );
+});
+
+describe("nodes of which one is dead and the others are busy", () => {
+  const freeMs = 20_000;
+  const busy = { kind: "busy", retryAfterMs: 5_000 } as const;
+
+  /** When a host attaches, and how often it asked the dead node; all on virtual time. */
+  async function attachTime(seed: number): Promise<{ atMs: number; deadAsks: number }> {
+    const clock = new ManualClock();
+    const ending = new AbortController();
+    let deadAsks = 0;
+    let atMs = Number.NaN;
+    const driver = new ReverseDriver(
+      {
+        clock,
+        random: createRandom(`nodes ${seed}`),
+        log: silentLogger,
+        core,
+        server,
+        attach: async (node) => {
+          if (node === "http://dead") {
+            deadAsks++;
+            return { kind: "unreachable", message: "refused" };
+          }
+          if (clock.monotonicMs() < freeMs) return busy;
+          atMs = clock.monotonicMs();
+          ending.abort(new Error("attached"));
+          return busy;
+        },
+      },
+      { nodes: ["http://dead", "http://a", "http://b"], isDirect: false },
+    );
+    const ended = driver.run(ending.signal).catch(() => {});
+    while (Number.isNaN(atMs) && clock.monotonicMs() < 4 * freeMs) await clock.advance(100);
+    ending.abort(new Error("the test is over"));
+    await ended;
+    return { atMs, deadAsks };
+  }
+
+  it("take the host as soon as the time is over that they asked for", async () => {
+    for (let seed = 0; seed < 30; seed++) {
+      const { atMs, deadAsks } = await attachTime(seed);
+      expect(atMs).toBeGreaterThanOrEqual(freeMs);
+      // The seconds that the node gave, a random second, and the pause between two nodes.
+      expect(atMs).toBeLessThanOrEqual(freeMs + 6_300);
+      expect(deadAsks).toBeLessThan(25);
+    }
+  });
 });
 
 describe("a host that is pointed to its owner", () => {

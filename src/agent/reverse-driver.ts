@@ -1,7 +1,8 @@
 /**
  * The agent's part in reverse mode: it keeps one connection open to some node, which syncs it over it.
  *
- * Any node will do. A busy one is left alone for as long as it says, and the next is asked; what is lost
+ * Any node will do. A busy one is left alone for as long as it says, one that does not answer for longer
+ * each time, and the next is asked: a dead node never keeps a host from one that will have room. What is lost
  * is retried elsewhere, spread with full jitter, so that the hosts of a dead node do not all arrive at
  * once. A node that wants the host to move keeps the old connection until the new one stands. A node that
  * has said nothing for three of its ping intervals is gone, whatever TCP believes.
@@ -106,11 +107,14 @@ export class ReverseDriver implements ModeDriver {
   readonly mode = "reverse";
   readonly #ports: ReversePorts;
   readonly #options: ReverseOptions;
-  /** Nodes that asked to be left alone, until when. */
-  readonly #busyUntilMs = new Map<string, number>();
+  /** Nodes that are left alone, until when. */
+  readonly #restUntilMs = new Map<string, number>();
+  /** How often in a row each node has failed. */
+  readonly #failures = new Map<string, number>();
   #heardAtMs: number | undefined;
   #nextNode: number;
-  #failedCount = 0;
+  /** In a row. */
+  #lossCount = 0;
 
   constructor(ports: ReversePorts, options: ReverseOptions) {
     this.#ports = ports;
@@ -136,7 +140,7 @@ export class ReverseDriver implements ModeDriver {
         standing = next;
         const end = await untilEnded(standing, signal);
         if (this.#ports.clock.monotonicMs() - standing.sinceMs >= goodAfterMs) {
-          this.#failedCount = 0;
+          this.#lossCount = 0;
         }
         if (end.kind === "move") await this.#pause(end.withinMs, signal);
         else {
@@ -162,24 +166,36 @@ export class ReverseDriver implements ModeDriver {
   /** Asks nodes in turn until one takes the host. */
   async #attachSomewhere(signal: AbortSignal): Promise<Standing> {
     const { clock, log } = this.#ports;
-    for (let attempt = 0; ; attempt++) {
+    for (;;) {
       const node = this.#takeNode();
       if (node === undefined) {
-        await this.#untilOneIsFree(signal);
+        const waitMs = Math.min(...this.#restUntilMs.values()) - clock.monotonicMs();
+        await clock.sleep(Math.max(0, waitMs), signal);
         continue;
       }
       const outcome = await this.#ask(node, signal);
       if (outcome.kind === "attached") {
         log.info({ node }, "attached");
+        this.#failures.delete(node);
         return this.#stand(outcome);
       }
       log[outcome.kind === "refused" ? "warn" : "info"]({ node, ...outcome }, "not attached");
-      if (outcome.kind === "busy") {
-        this.#busyUntilMs.set(node, clock.monotonicMs() + outcome.retryAfterMs);
-        await this.#pause(nextNodeMs, signal);
-      } else if ((attempt + 1) % this.#options.nodes.length === 0) await this.#backOff(signal);
-      else await this.#pause(nextNodeMs, signal);
+      const restMs = outcome.kind === "busy" ? this.#busyMs(node, outcome) : this.#failedMs(node);
+      this.#restUntilMs.set(node, clock.monotonicMs() + restMs);
+      await this.#pause(nextNodeMs, signal);
     }
+  }
+
+  /** Retry-After counts in seconds: the jitter fills the second up. */
+  #busyMs(node: string, { retryAfterMs }: { readonly retryAfterMs: number }): number {
+    this.#failures.delete(node);
+    return retryAfterMs + this.#ports.random.next() * 1_000;
+  }
+
+  #failedMs(node: string): number {
+    const count = this.#failures.get(node) ?? 0;
+    this.#failures.set(node, count + 1);
+    return this.#ports.random.next() * backoffBoundMs(count);
   }
 
   /** One node's answer; where it points to the owner, that one's, if it takes the host. */
@@ -206,29 +222,20 @@ export class ReverseDriver implements ModeDriver {
     return standing;
   }
 
-  /** The next node that may be asked now; undefined: all want to be left alone. */
+  /** The next node that may be asked now; undefined: all are left alone. */
   #takeNode(): string | undefined {
     const { nodes } = this.#options;
     const atMs = this.#ports.clock.monotonicMs();
     for (let step = 0; step < nodes.length; step++) {
       const node = nodes[this.#nextNode % nodes.length] ?? "";
       this.#nextNode = (this.#nextNode + 1) % nodes.length;
-      if ((this.#busyUntilMs.get(node) ?? -Infinity) <= atMs) return node;
+      if ((this.#restUntilMs.get(node) ?? -Infinity) <= atMs) return node;
     }
     return undefined;
   }
 
-  async #untilOneIsFree(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#ports;
-    const waitMs = Math.min(...this.#busyUntilMs.values()) - clock.monotonicMs();
-    // Retry-After counts in seconds: the jitter fills the second up.
-    await clock.sleep(Math.max(0, waitMs) + random.next() * 1_000, signal);
-  }
-
   async #backOff(signal: AbortSignal): Promise<void> {
-    const boundMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#failedCount, 16));
-    this.#failedCount++;
-    await this.#pause(boundMs, signal);
+    await this.#pause(backoffBoundMs(this.#lossCount++), signal);
   }
 
   /** A random part of `boundMs`. */
@@ -236,6 +243,10 @@ export class ReverseDriver implements ModeDriver {
     const { clock, random } = this.#ports;
     await clock.sleep(random.next() * boundMs, signal);
   }
+}
+
+function backoffBoundMs(count: number): number {
+  return Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(count, 16));
 }
 
 /** A host that came over TLS does not show its proof without. */
