@@ -12,6 +12,18 @@ describe("a render that occupies the processor", () => {
     expect((user + system) / 40_000).toBeGreaterThan(2);
     expect((user + system) / 40_000).toBeLessThan(12);
   });
+
+  it("costs what it was asked for in the long run, too", async () => {
+    const render = createRender("cpu", 3);
+    const costMs = async () => {
+      const { capacityPerSecond, cpuRatio } = await measureCapacity("cpu", render, 400);
+      return (cpuRatio * 1_000) / capacityPerSecond;
+    };
+    for (let second = 0; second < 4; second++) await costMs();
+    const laterMs = await costMs();
+    expect(laterMs).toBeGreaterThan(1.5);
+    expect(laterMs).toBeLessThan(6);
+  });
 });
 
 describe("a render that occupies the renderer alone", () => {

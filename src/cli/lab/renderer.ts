@@ -15,19 +15,27 @@ export type RenderKind = (typeof renderKinds)[number];
 export type Render = (done: () => void) => void;
 
 const probeSteps = 200_000;
+/** Steps in one call. One long loop would be compiled anew when it is called again, to something of another speed. */
+const callSteps = 1_000;
 const probeCpuMs = 60;
 const probesMax = 2_000;
+const steadyRatio = 0.03;
+const steadyProbesMax = 10;
 /** A late timer is caught up by so much: the capacity is that of a renderer which is never late. */
 const catchUpMs = 100;
 
 let sinkhole = 0;
 
 function work(steps: number): void {
-  let value = sinkhole | 1;
-  for (let step = 0; step < steps; step++) {
-    value = Math.imul(value ^ (value >>> 15), 0x2c1b3c6d);
+  for (let step = 0; step < steps; step += callSteps) sinkhole = mixed(sinkhole | 1);
+}
+
+function mixed(value: number): number {
+  let state = value;
+  for (let step = 0; step < callSteps; step++) {
+    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d);
   }
-  sinkhole = value;
+  return state;
 }
 
 function cpuMs(): number {
@@ -35,14 +43,13 @@ function cpuMs(): number {
   return (user + system) / 1_000;
 }
 
-/** For `cpu` it takes about a tenth of a second itself, to find what a millisecond of work is. */
+/** For `cpu` it takes some tenths of a second itself, to find what a millisecond of work is. */
 export function createRender(kind: RenderKind, renderMs: number): Render {
   return kind === "cpu" ? computing(renderMs) : waiting(renderMs);
 }
 
 function computing(renderMs: number): Render {
-  measure(); // Once for the compiler.
-  const steps = Math.max(1, Math.round(renderMs * measure()));
+  const steps = Math.max(1, Math.round(renderMs * steadyRate()));
   return (done) => {
     work(steps);
     done();
@@ -57,6 +64,17 @@ function waiting(renderMs: number): Render {
     if (freeAtMs <= atMs) done();
     else systemClock.after(freeAtMs - atMs, done);
   };
+}
+
+/** Steps a millisecond, once the compiler has done what it will. */
+function steadyRate(): number {
+  let rate = measure();
+  for (let probe = 0; probe < steadyProbesMax; probe++) {
+    const before = rate;
+    rate = measure();
+    if (Math.abs(rate - before) < steadyRatio * before) break;
+  }
+  return rate;
 }
 
 function measure(): number {
