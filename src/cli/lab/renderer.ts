@@ -6,6 +6,7 @@
  * occupied for as long but the processor is not, as if it waited for a database that serves one at a
  * time; the capacity is then known exactly, whatever else runs on the machine.
  */
+import { createHash } from "node:crypto";
 import { systemClock } from "../../kernel/clock.ts";
 
 export const renderKinds = ["cpu", "wait"] as const;
@@ -14,28 +15,19 @@ export type RenderKind = (typeof renderKinds)[number];
 /** Begins a render; `done` is called when it is over, at once or later. One at a time. */
 export type Render = (done: () => void) => void;
 
-const probeSteps = 200_000;
-/** Steps in one call. One long loop would be compiled anew when it is called again, to something of another speed. */
-const callSteps = 1_000;
+const probeSteps = 100;
 const probeCpuMs = 60;
 const probesMax = 2_000;
-const steadyRatio = 0.03;
-const steadyProbesMax = 10;
 /** A late timer is caught up by so much: the capacity is that of a renderer which is never late. */
 const catchUpMs = 100;
 
-let sinkhole = 0;
+/** A step digests it. A loop in JavaScript costs what the compiler has made of it by then, a third or three times as much. */
+const block = Buffer.alloc(8 * 1024);
 
 function work(steps: number): void {
-  for (let step = 0; step < steps; step += callSteps) sinkhole = mixed(sinkhole | 1);
-}
-
-function mixed(value: number): number {
-  let state = value;
-  for (let step = 0; step < callSteps; step++) {
-    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d);
-  }
-  return state;
+  const hash = createHash("sha256");
+  for (let step = 0; step < steps; step++) hash.update(block);
+  hash.digest();
 }
 
 function cpuMs(): number {
@@ -43,13 +35,14 @@ function cpuMs(): number {
   return (user + system) / 1_000;
 }
 
-/** For `cpu` it takes some tenths of a second itself, to find what a millisecond of work is. */
+/** For `cpu` it takes about a tenth of a second itself, to find what a millisecond of work is. */
 export function createRender(kind: RenderKind, renderMs: number): Render {
   return kind === "cpu" ? computing(renderMs) : waiting(renderMs);
 }
 
 function computing(renderMs: number): Render {
-  const steps = Math.max(1, Math.round(renderMs * steadyRate()));
+  measure(); // Once for the caches.
+  const steps = Math.max(1, Math.round(renderMs * measure()));
   return (done) => {
     work(steps);
     done();
@@ -64,17 +57,6 @@ function waiting(renderMs: number): Render {
     if (freeAtMs <= atMs) done();
     else systemClock.after(freeAtMs - atMs, done);
   };
-}
-
-/** Steps a millisecond, once the compiler has done what it will. */
-function steadyRate(): number {
-  let rate = measure();
-  for (let probe = 0; probe < steadyProbesMax; probe++) {
-    const before = rate;
-    rate = measure();
-    if (Math.abs(rate - before) < steadyRatio * before) break;
-  }
-  return rate;
 }
 
 function measure(): number {
