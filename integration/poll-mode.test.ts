@@ -160,7 +160,7 @@ test("a host whose dials are cut goes on by polling, and is dialled alone once t
   const fallback = { returnAfterMs: 2_000, fallbackAfterMs: { dial: 2_000, poll: 2_000 } };
   const record = { address: "http://127.0.0.1:9", mode: ["dial", "poll"] };
   const modes = { modes: ["dial", "poll"] };
-  const agent = await addHost("both", record, modes, { fallback, quietAfterMs: 3_000 });
+  const agent = await addHost("both", record, modes, { fallback, quietAfterMs: 6_000 });
   const proxy = await TcpProxy.open({
     host: "127.0.0.1",
     port: Number(new URL(agent.address ?? "").port),
@@ -179,7 +179,7 @@ test("a host whose dials are cut goes on by polling, and is dialled alone once t
     proxy.pass();
     const healedAtMs = performance.now();
     await eventually("the host is dialled", patienceMs, async () =>
-      (agent.core.lastSyncAtMs("dial") ?? 0) > healedAtMs + 3_000 ? true : undefined,
+      (agent.core.lastSyncAtMs("dial") ?? 0) > healedAtMs + 6_000 ? true : undefined,
     );
     const polledAtMs = agent.core.lastSyncAtMs("poll");
     await rolledOut("seven", pollers.length + 1);
