@@ -45,7 +45,7 @@ const marks = {
 } as const;
 /** Without quotes, escapes and control characters: the value is the text. */
 const plainPattern = /^[\w .:/+-]{1,64}$/;
-const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
+export const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
 
 const tails = new Map<string, Tail>();
 /** The tail of the last reply that the parser had to read: kept where the next one has the same. */

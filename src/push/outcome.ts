@@ -13,7 +13,7 @@ import { isStateShallow, stateBytes } from "../protocol/host-state.ts";
 import { limits } from "../protocol/limits.ts";
 import { syncReplySchema, type SyncReply } from "../protocol/sync.ts";
 import type { ExchangeResult, FailureClass } from "./transport.ts";
-import { noteReply, readKnownReply } from "./known-reply.ts";
+import { noteReply, readKnownReply, viewPattern } from "./known-reply.ts";
 import { readUsualReply } from "./usual-reply.ts";
 
 /** A short form states the manifest; a full form lists its configs, so that the host can change. */
@@ -197,7 +197,6 @@ export function outcome(kind: OutcomeKind, message: string): PushOutcome {
 }
 
 const nothing: readonly string[] = [];
-const viewPattern = /^(?:0|[1-9]\d{0,15})$/;
 
 function classifyReply(body: Buffer, expected: Expected): PushOutcome {
   const known = readKnownReply(body, expected);
