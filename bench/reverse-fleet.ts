@@ -1,7 +1,8 @@
 /**
- * Hosts of a benchmark that open their connections themselves, as the agent does: a random node first,
- * full jitter after a loss, a busy node left alone for as long as it says. Runs in the sink's process;
- * what comes over the connections is answered by the sink.
+ * Hosts of a benchmark that open their connections themselves, as the agent does: nodes in a random order,
+ * after a loss at a random moment of the time that the node gave, a busy node left alone for as long as it says, one
+ * that does not answer for longer each time. Runs in the sink's process; what comes over the connections is answered
+ * by the sink.
  */
 import { connect, type Socket } from "node:net";
 
@@ -27,11 +28,12 @@ interface Host {
   readonly id: string;
   readonly urls: readonly string[];
   readonly request: string;
-  readonly busyUntilMs: Map<string, number>;
+  readonly restUntilMs: Map<string, number>;
+  /** How often in a row each node has failed. */
+  readonly failures: Map<string, number>;
   next: number;
   lossCount: number;
-  /** Nodes asked since it was attached last. */
-  attempts: number;
+  lossSpreadMs: number;
   socket: Socket | undefined;
 }
 
@@ -79,21 +81,24 @@ export class ReverseFleet {
       `GET /coxswain/v1/attach HTTP/1.1\r\nhost: node\r\nconnection: Upgrade\r\n` +
       `upgrade: coxswain-reverse\r\ncoxswain-cluster: ${cluster}\r\ncoxswain-host: ${id}\r\n` +
       `coxswain-boot: b1\r\n${direct}\r\n`;
-    const next = Math.floor(Math.random() * urls.length);
-    const host = { id, urls, request, busyUntilMs: new Map(), next, lossCount: 0, attempts: 0 };
-    this.#ask({ ...host, socket: undefined });
+    const order = urls
+      .map((url) => ({ url, draw: Math.random() }))
+      .toSorted((a, b) => a.draw - b.draw)
+      .map(({ url }) => url);
+    const maps = { restUntilMs: new Map(), failures: new Map() };
+    const counts = { next: 0, lossCount: 0, lossSpreadMs: backoffMinMs };
+    this.#ask({ id, urls: order, request, ...maps, ...counts, socket: undefined });
   }
 
   /** `pointedBy`: the node that pointed to `redirected`; it takes the host where that one does not. */
   #ask(host: Host, redirected?: string, pointedBy?: string): void {
     const url = redirected ?? this.#takeUrl(host);
     if (url === undefined) {
-      const waitMs = Math.min(...host.busyUntilMs.values()) - performance.now();
-      this.#later(host, Math.max(0, waitMs) + Math.random() * 1_000);
+      const waitMs = Math.min(...host.restUntilMs.values()) - performance.now();
+      this.#later(host, Math.max(0, waitMs));
       return;
     }
     this.#asks++;
-    host.attempts++;
     const { hostname, port } = new URL(url);
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
     let head = "";
@@ -120,7 +125,10 @@ export class ReverseFleet {
       if (head.startsWith("HTTP/1.1 101")) {
         isAttached = true;
         this.#count(1);
-        host.attempts = 0;
+        host.failures.delete(url);
+        host.lossSpreadMs = Number(
+          /\r\ncoxswain-loss-spread-ms: (\d+)/i.exec(head)?.[1] ?? backoffMinMs,
+        );
         host.socket?.destroy();
         host.socket = socket;
         const rest = Buffer.from(head.slice(end + headEnd.length), "latin1");
@@ -140,7 +148,7 @@ export class ReverseFleet {
       else if (isAttached) return;
       if (!isSettled && pointedBy !== undefined) this.#ask(host, pointedBy);
       else if (isAttached) this.#backOff(host);
-      else if (!isSettled) this.#onSilence(host);
+      else if (!isSettled) this.#onSilence(host, url);
     });
   }
 
@@ -152,7 +160,8 @@ export class ReverseFleet {
     }
     this.#refusals++;
     const seconds = Number(/\r\nretry-after: (\d+)/i.exec(head)?.[1] ?? 1);
-    host.busyUntilMs.set(url, performance.now() + seconds * 1_000);
+    host.failures.delete(url);
+    host.restUntilMs.set(url, performance.now() + (seconds + Math.random()) * 1_000);
     this.#later(host, Math.random() * nextNodeMs);
   }
 
@@ -164,19 +173,21 @@ export class ReverseFleet {
   #takeUrl(host: Host): string | undefined {
     for (let step = 0; step < host.urls.length; step++) {
       const url = host.urls[host.next++ % host.urls.length] ?? "";
-      if ((host.busyUntilMs.get(url) ?? -Infinity) <= performance.now()) return url;
+      if ((host.restUntilMs.get(url) ?? -Infinity) <= performance.now()) return url;
     }
     return undefined;
   }
 
-  /** A node that does not answer is followed by the next at once; a round of nodes by a longer wait. */
-  #onSilence(host: Host): void {
-    if (host.attempts % host.urls.length === 0) this.#backOff(host);
-    else this.#later(host, Math.random() * nextNodeMs);
+  /** A node that does not answer rests, and is followed by the next soon. */
+  #onSilence(host: Host, url: string): void {
+    const count = host.failures.get(url) ?? 0;
+    host.failures.set(url, count + 1);
+    host.restUntilMs.set(url, performance.now() + Math.random() * backoffBoundMs(count));
+    this.#later(host, Math.random() * nextNodeMs);
   }
 
   #backOff(host: Host): void {
-    const boundMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(host.lossCount++, 6));
+    const boundMs = Math.max(host.lossSpreadMs, backoffBoundMs(host.lossCount++));
     this.#later(host, Math.random() * boundMs);
   }
 
@@ -191,4 +202,8 @@ export class ReverseFleet {
     }
     this.#waiting = this.#waiting.filter(({ count }) => this.#attached < count);
   }
+}
+
+function backoffBoundMs(count: number): number {
+  return Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(count, 16));
 }

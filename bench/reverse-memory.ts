@@ -48,7 +48,12 @@ async function measureAside(hosts: number): Promise<number> {
 /** Measures in this process; prints bytes per connection. */
 export async function measureReverseMemory(hosts: number): Promise<void> {
   const links = new ReverseLinks(
-    { clock: systemClock, random: createRandom("memory"), onClosed: () => {} },
+    {
+      clock: systemClock,
+      random: createRandom("memory"),
+      onClosed: () => {},
+      lossSpreadMs: () => 500,
+    },
     { pingIntervalMs: 120_000, linkAgeMs: 3_600_000 },
   );
   const server = createServer();

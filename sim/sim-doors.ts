@@ -114,7 +114,12 @@ export class SimDoors {
       ask: (process) => this.#attachTo(process, isDirect),
       lie: () => {
         const link = this.#world.openLink(undefined, "balancer", this.#host, this.#clock);
-        return { kind: "attached", socket: link.host, pingMs: pingDefaultMs };
+        return {
+          kind: "attached",
+          socket: link.host,
+          pingMs: pingDefaultMs,
+          lossSpreadMs: undefined,
+        };
       },
       onLate: (outcome) => {
         if (outcome.kind === "attached") outcome.socket.destroy();
@@ -143,7 +148,9 @@ export class SimDoors {
       case "admitted": {
         const link = this.#world.openLink(process, process.slot, this.#host, this.#clock);
         reverse.attach(verdict.id, link.node);
-        return { kind: "attached", socket: link.host, pingMs: reverse.pingIntervalMs };
+        const pingMs = reverse.pingIntervalMs;
+        const lossSpreadMs = reverse.lossSpreadMs();
+        return { kind: "attached", socket: link.host, pingMs, lossSpreadMs };
       }
       case "busy":
         return { kind: "busy", retryAfterMs: verdict.retryAfterSeconds * 1_000 };

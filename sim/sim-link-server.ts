@@ -5,7 +5,7 @@
  */
 import type { Duplex } from "node:stream";
 import type { Adopted, AdoptedEvents } from "../src/agent/adopted-connections.ts";
-import { detachPath, detachSchema, pingPath } from "../src/protocol/reverse.ts";
+import { detachPath, detachSchema, lossSpreadMsOf, pingPath } from "../src/protocol/reverse.ts";
 import type { ExchangeResult } from "../src/push/transport.ts";
 import type { SimHost } from "./sim-host.ts";
 
@@ -29,7 +29,7 @@ export function adoptLink(host: SimHost, socket: Duplex, events?: AdoptedEvents)
   };
   const take = ({ path, headers, body }: LinkRequest) => {
     openCount++;
-    events?.onHeard();
+    events?.onHeard(lossSpreadMsOf(headers));
     const isStuck = host.fault?.kind === "tarpit";
     if (path !== pingPath && path !== detachPath) {
       host.receive({ origin: "", path, headers, body, deadlineMs: 0 }, answer, "reverse");

@@ -4,15 +4,21 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { detachPath, detachSchema, pingPath, type Detach } from "../protocol/reverse.ts";
+import {
+  detachPath,
+  detachSchema,
+  lossSpreadMsOf,
+  pingPath,
+  type Detach,
+} from "../protocol/reverse.ts";
 
 /** `{"withinMs":500,"reason":"drain"}` and room. */
 const detachBytesMax = 1_024;
 
 /** What a node says on a connection that the agent opened; called synchronously. */
 export interface AdoptedEvents {
-  /** Any request has come. */
-  onHeard(): void;
+  /** Any request has come; `lossSpreadMs` where it says over how long to come again after a loss. */
+  onHeard(lossSpreadMs: number | undefined): void;
   /** The agent should attach anew within this time, and then release this connection. */
   onDetach(detach: Detach): void;
 }
@@ -63,7 +69,7 @@ export class AdoptedConnections {
       connection.requestCount--;
       if (connection.isReleased) connection.release();
     });
-    connection.events?.onHeard();
+    connection.events?.onHeard(lossSpreadMsOf(request.headers));
     if (request.method !== "POST") return false;
     if (request.url === pingPath) {
       request.resume();

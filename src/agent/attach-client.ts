@@ -11,7 +11,12 @@ import { Socket } from "node:net";
 import type { Clock } from "../kernel/clock.ts";
 import { messageOf } from "../kernel/errors.ts";
 import { authorizationHeader, bearerOf } from "../protocol/host-key.ts";
-import { attachPath, reverseHeaders, reverseProtocol } from "../protocol/reverse.ts";
+import {
+  attachPath,
+  lossSpreadMsOf,
+  reverseHeaders,
+  reverseProtocol,
+} from "../protocol/reverse.ts";
 import { syncHeaders } from "../protocol/sync.ts";
 import type { TlsMaterial } from "./agent-server.ts";
 
@@ -21,6 +26,8 @@ export type AttachOutcome =
       readonly socket: Duplex;
       /** Longest time between two requests of the node, as it promises. */
       readonly pingMs: number;
+      /** Over how long to come again when the connection is lost; undefined: the node does not say. */
+      readonly lossSpreadMs: number | undefined;
     }
   | { readonly kind: "busy"; readonly retryAfterMs: number }
   | { readonly kind: "moved"; readonly location: string }
@@ -111,7 +118,9 @@ function ask(
         end({ kind: "unreachable", message: "the connection was upgraded to something else" });
         return;
       }
-      end({ kind: "attached", socket: made(socket, head), pingMs: pingMsOf(response) });
+      const lossSpreadMs = lossSpreadMsOf(response.headers);
+      const pingMs = pingMsOf(response);
+      end({ kind: "attached", socket: made(socket, head), pingMs, lossSpreadMs });
     });
     request.end();
   });

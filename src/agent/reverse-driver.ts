@@ -3,8 +3,8 @@
  *
  * Any node will do. A busy one is left alone for as long as it says, one that does not answer for longer
  * each time, and the next is asked: a dead node never keeps a host from one that will have room. What is lost
- * is retried elsewhere, spread with full jitter, so that the hosts of a dead node do not all arrive at
- * once. A node that wants the host to move keeps the old connection until the new one stands. A node that
+ * is retried elsewhere, at a random moment of the time that the lost node gave beforehand, so that its hosts
+ * arrive at the others as fast as these let them in, and not at once. Each host has an order of nodes of its own. A node that wants the host to move keeps the old connection until the new one stands. A node that
  * has said nothing for three of its ping intervals is gone, whatever TCP believes.
  */
 import type { Duplex } from "node:stream";
@@ -52,6 +52,8 @@ type End = { readonly kind: "lost" } | { readonly kind: "move"; readonly withinM
 /** One connection that stands; its socket is closed when the node has been silent for too long. */
 class Standing {
   readonly sinceMs: number;
+  /** Over how long the node wants its hosts to come again when it is lost. */
+  lossSpreadMs: number;
   readonly ended: Promise<End>;
   readonly #clock: Clock;
   readonly #socket: Duplex;
@@ -61,10 +63,11 @@ class Standing {
   #cancel: (() => void) | undefined;
   #adopted: Adopted | undefined;
 
-  constructor(clock: Clock, { socket, pingMs }: Attached) {
+  constructor(clock: Clock, { socket, pingMs, lossSpreadMs }: Attached) {
     this.#clock = clock;
     this.#socket = socket;
     this.#pingMs = pingMs;
+    this.lossSpreadMs = lossSpreadMs ?? backoffMinMs;
     this.sinceMs = clock.monotonicMs();
     this.#heardAtMs = this.sinceMs;
     this.ended = new Promise((resolve) => {
@@ -82,7 +85,8 @@ class Standing {
   /** From now on the node's requests are answered. */
   serve(server: Pick<AgentServer, "adopt">, onHeard: (atMs: number) => void): void {
     this.#adopted = server.adopt(this.#socket, {
-      onHeard: () => {
+      onHeard: (lossSpreadMs) => {
+        this.lossSpreadMs = lossSpreadMs ?? this.lossSpreadMs;
         this.#heardAtMs = this.#clock.monotonicMs();
         onHeard(this.#heardAtMs);
       },
@@ -107,19 +111,21 @@ export class ReverseDriver implements ModeDriver {
   readonly mode = "reverse";
   readonly #ports: ReversePorts;
   readonly #options: ReverseOptions;
+  /** In an order of this host's own: hosts that lose one node do not all go to the same next one. */
+  readonly #nodes: readonly string[];
   /** Nodes that are left alone, until when. */
   readonly #restUntilMs = new Map<string, number>();
   /** How often in a row each node has failed. */
   readonly #failures = new Map<string, number>();
   #heardAtMs: number | undefined;
-  #nextNode: number;
+  #nextNode = 0;
   /** In a row. */
   #lossCount = 0;
 
   constructor(ports: ReversePorts, options: ReverseOptions) {
     this.#ports = ports;
     this.#options = options;
-    this.#nextNode = Math.floor(ports.random.next() * options.nodes.length);
+    this.#nodes = shuffled(options.nodes, ports.random);
   }
 
   workedAtMs(): number | undefined {
@@ -129,7 +135,7 @@ export class ReverseDriver implements ModeDriver {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#options.nodes.length === 0) return;
+    if (this.#nodes.length === 0) return;
     this.#heardAtMs = undefined;
     let standing: Standing | undefined;
     try {
@@ -145,8 +151,8 @@ export class ReverseDriver implements ModeDriver {
         if (end.kind === "move") await this.#pause(end.withinMs, signal);
         else {
           standing.release();
+          await this.#backOff(standing.lossSpreadMs, signal);
           standing = undefined;
-          await this.#backOff(signal);
         }
       }
     } finally {
@@ -224,7 +230,7 @@ export class ReverseDriver implements ModeDriver {
 
   /** The next node that may be asked now; undefined: all are left alone. */
   #takeNode(): string | undefined {
-    const { nodes } = this.#options;
+    const nodes = this.#nodes;
     const atMs = this.#ports.clock.monotonicMs();
     for (let step = 0; step < nodes.length; step++) {
       const node = nodes[this.#nextNode % nodes.length] ?? "";
@@ -234,8 +240,8 @@ export class ReverseDriver implements ModeDriver {
     return undefined;
   }
 
-  async #backOff(signal: AbortSignal): Promise<void> {
-    await this.#pause(backoffBoundMs(this.#lossCount++), signal);
+  async #backOff(lossSpreadMs: number, signal: AbortSignal): Promise<void> {
+    await this.#pause(Math.max(lossSpreadMs, backoffBoundMs(this.#lossCount++)), signal);
   }
 
   /** A random part of `boundMs`. */
@@ -247,6 +253,11 @@ export class ReverseDriver implements ModeDriver {
 
 function backoffBoundMs(count: number): number {
   return Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(count, 16));
+}
+
+function shuffled(nodes: readonly string[], random: Random): string[] {
+  const order = nodes.map((node) => ({ node, draw: random.next() }));
+  return order.toSorted((a, b) => a.draw - b.draw).map(({ node }) => node);
 }
 
 /** A host that came over TLS does not show its proof without. */

@@ -119,6 +119,7 @@ describe("an attach", () => {
     const outcome = await attach("h1");
     if (outcome.kind !== "attached") throw new Error(outcome.kind);
     expect(outcome.pingMs).toBe(30_000);
+    expect(outcome.lossSpreadMs).toBe(500);
     const [first] = (await once(outcome.socket, "data")) as [Buffer];
     expect(first.toString()).toMatch(/^POST \/coxswain\/v1\/sync HTTP\/1\.1\r\n/);
     expect(first.toString()).toContain("coxswain-host: h1\r\n");

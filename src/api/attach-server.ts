@@ -53,7 +53,7 @@ export function acceptAttaches(
       refuse(duplex, refusalOf(verdict));
       return;
     }
-    welcome(duplex, reverse.pingIntervalMs);
+    welcome(duplex, reverse.pingIntervalMs, reverse.lossSpreadMs());
     reverse.attach(verdict.id, duplex);
   });
 }
@@ -158,7 +158,7 @@ function headerBytes({ rawHeaders }: IncomingMessage): number {
   return bytes;
 }
 
-function welcome(duplex: Duplex, pingMs: number): void {
+function welcome(duplex: Duplex, pingMs: number, lossSpreadMs: number): void {
   if (duplex instanceof Socket) {
     duplex.setTimeout(0);
     duplex.setNoDelay(true);
@@ -166,7 +166,8 @@ function welcome(duplex: Duplex, pingMs: number): void {
   }
   duplex.write(
     `HTTP/1.1 101 ${STATUS_CODES[101]}\r\nconnection: Upgrade\r\nupgrade: ${reverseProtocol}\r\n` +
-      `${reverseHeaders.pingMs}: ${pingMs}\r\n\r\n`,
+      `${reverseHeaders.pingMs}: ${pingMs}\r\n` +
+      `${reverseHeaders.lossSpreadMs}: ${lossSpreadMs}\r\n\r\n`,
   );
 }
 

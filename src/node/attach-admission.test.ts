@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { AttachAdmission, retryAfterMaxSeconds } from "./attach-admission.ts";
+import { AttachAdmission, lossSpreadMs, retryAfterMaxSeconds } from "./attach-admission.ts";
 import { createRandom } from "../kernel/random.ts";
 
 const calm = { linkCount: 0, lagMs: 0, isDraining: false };
@@ -96,5 +96,31 @@ describe("when to come again", () => {
     const admission = new AttachAdmission(limits, 0);
     expect(admission.retryAfterSeconds("draining", 0, 0.99)).toBe(2);
     expect(admission.retryAfterSeconds("full", 0, 0)).toBeGreaterThanOrEqual(15);
+  });
+});
+
+describe("over how long hosts come again whose node is lost", () => {
+  it.each([
+    ["four fifths of the others' rate", 2_000, 2, 2_500],
+    ["the node's own rate where it has no others", 2_000, 0, 25_000],
+    ["never less than half a second", 10, 2, 500],
+    ["never more than a minute", 1_000_000, 2, 60_000],
+  ])("%s", (_rule, links, others, ms) => {
+    const attachesPerSecond = others === 0 ? 100 : 500;
+    expect(lossSpreadMs(links, others, { attachesPerSecond })).toBe(ms);
+  });
+
+  it("is long enough that nearly all of them are let in at their first try", () => {
+    const random = createRandom("lost");
+    const others = Array.from({ length: 2 }, () => new AttachAdmission(limits, 0));
+    const spreadMs = lossSpreadMs(2_000, others.length, limits);
+    const times = Array.from({ length: 2_000 }, () => random.next() * spreadMs);
+    let refused = 0;
+    for (const atMs of times.toSorted((a, b) => a - b)) {
+      const other = others[Math.floor(random.next() * others.length)];
+      if (other?.refusal(calm, atMs) === undefined) other?.admit(atMs);
+      else refused++;
+    }
+    expect(refused).toBeLessThan(60);
   });
 });

@@ -27,6 +27,25 @@ export const retryAfterMaxSeconds = 60;
 /** Connections live long: a full node stays full. */
 const fullSeconds = 15;
 
+/** The least time over which hosts come again. */
+const spreadMinMs = 500;
+const spreadMaxMs = 60_000;
+/** Part of the others' rate that the hosts of a lost node may take. */
+const spreadRatio = 0.8;
+
+/**
+ * Over how many milliseconds the hosts of a node that is lost should come again: as long as the others need to
+ * let them in, or the node itself where there are no others. Told beforehand, because a lost node says nothing.
+ */
+export function lossSpreadMs(
+  links: number,
+  others: number,
+  { attachesPerSecond }: Pick<AttachLimits, "attachesPerSecond">,
+): number {
+  const perSecond = attachesPerSecond * Math.max(1, others) * spreadRatio;
+  return Math.round(Math.min(spreadMaxMs, Math.max(spreadMinMs, (links / perSecond) * 1_000)));
+}
+
 export class AttachAdmission {
   readonly #limits: AttachLimits;
   readonly #burst: number;

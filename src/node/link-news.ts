@@ -14,7 +14,7 @@ import type { ReverseLinks } from "./reverse-links.ts";
 
 export interface LinkNewsPorts {
   readonly clock: Clock;
-  readonly peers: Peers;
+  readonly peers: Pick<Peers, "call">;
   readonly slot: string;
   readonly secret: Uint8Array | undefined;
   readonly links: ReverseLinks;
@@ -34,6 +34,8 @@ interface News {
 const callTimeoutMs = 2_000;
 /** What an owner has forgotten is told again after this time. */
 const againMs = 60_000;
+/** So long nobody is pointed to an owner that did not answer. */
+const deafMs = 5_000;
 /** An owner that does not answer learns of ends from pushes that fail. */
 const endedMax = 10_000;
 
@@ -42,6 +44,10 @@ export class LinkNews {
   /** By the owner that knew of them, `slot/incarnation`. */
   readonly #ended = new Map<string, Ended[]>();
   readonly #underWay = new Set<string>();
+  /** Connections that were made since their owner was told, or that it was not told of yet. */
+  readonly #fresh = new Set<ReverseLink>();
+  /** Owners that did not answer, until when that counts. */
+  readonly #deafUntilMs = new Map<string, number>();
   #isTurnDue = false;
 
   constructor(ports: LinkNewsPorts) {
@@ -49,12 +55,13 @@ export class LinkNews {
   }
 
   /** What changes in this turn of the event loop is told together. */
-  tellSoon(): void {
+  tellSoon(link?: ReverseLink): void {
+    if (link !== undefined) this.#fresh.add(link);
     if (this.#isTurnDue) return;
     this.#isTurnDue = true;
     this.#ports.clock.after(0, () => {
       this.#isTurnDue = false;
-      this.tell();
+      this.#tell(this.#fresh);
     });
   }
 
@@ -67,16 +74,31 @@ export class LinkNews {
     this.tellSoon();
   }
 
-  /** Tells whatever an owner does not know yet. */
+  /** Tells whatever an owner does not know yet; looks at every connection. */
   tell(): void {
-    const { clock, links, slot } = this.#ports;
+    const { links, clock } = this.#ports;
+    for (const [key, untilMs] of this.#deafUntilMs) {
+      if (untilMs <= clock.monotonicMs()) this.#deafUntilMs.delete(key);
+    }
+    this.#tell(links.all());
+  }
+
+  /** `owner` did not answer the last time that it was told something, a moment ago. */
+  isDeaf(owner: ViewMember): boolean {
+    return (this.#deafUntilMs.get(keyOf(owner)) ?? -Infinity) > this.#ports.clock.monotonicMs();
+  }
+
+  #tell(links: Iterable<ReverseLink>): void {
+    const { clock, slot } = this.#ports;
     const atMs = clock.monotonicMs();
     const news = new Map<string, News>();
-    for (const link of links.all()) {
+    for (const link of links) {
       const owner = this.#ports.ownerOf(link.partition);
-      if (owner === undefined) continue;
-      const key = keyOf(owner);
-      if (link.toldTo === key && atMs - link.toldMs < againMs) continue;
+      const key = owner === undefined ? "" : keyOf(owner);
+      const isTold = link.toldTo === key && atMs - link.toldMs < againMs;
+      const isGone = this.#ports.links.get(link.host) !== link;
+      if (isTold || isGone) this.#fresh.delete(link);
+      if (isTold || isGone || owner === undefined) continue;
       if (owner.slot === slot) this.#noteOwn(link, key, atMs);
       else linkedOf(news, key, owner).push(link);
     }
@@ -93,9 +115,13 @@ export class LinkNews {
   #noteOwn(link: ReverseLink, key: string, atMs: number): void {
     const outcome = this.#ports.onOwn(link);
     if (outcome === "unknown") link.close("unknownHost");
-    if (outcome !== "known") return;
+    if (outcome === "known") this.#wasTold(link, key, atMs);
+  }
+
+  #wasTold(link: ReverseLink, key: string, atMs: number): void {
     link.toldTo = key;
     link.toldMs = atMs;
+    this.#fresh.delete(link);
   }
 
   async #send(key: string, owner: ViewMember, linked: ReverseLink[]): Promise<void> {
@@ -131,12 +157,13 @@ export class LinkNews {
       const [unknown, unserved] = [new Set(answer.unknown), new Set(answer.unserved)];
       for (const link of linked) {
         if (links.get(link.host) !== link || unserved.has(link.host)) continue;
-        link.toldTo = key;
-        link.toldMs = atMs;
+        this.#wasTold(link, key, atMs);
         if (unknown.has(link.host)) link.close("unknownHost");
       }
+      this.#deafUntilMs.delete(key);
       return true;
     } catch (error) {
+      this.#deafUntilMs.set(key, clock.monotonicMs() + deafMs);
       // Told again with the next turn, to whoever owns the hosts by then.
       if (isCoxswainError(error)) return false;
       throw error;

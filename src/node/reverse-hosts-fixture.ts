@@ -7,7 +7,7 @@ import { createRandom } from "../kernel/random.ts";
 import { hostId, partitionsCount, SliceFixture, snapshotOf } from "./node-fixture.ts";
 import { parsePeerAnswer, parsePeerAsk } from "./peer-shapes.ts";
 import type { PeerCalls, Peers } from "./peers.ts";
-import { ReverseHosts } from "./reverse-hosts.ts";
+import { ReverseHosts, type ReverseOptions } from "./reverse-hosts.ts";
 
 export const secret = Buffer.alloc(32, 1);
 /** In place of a status: requests are not answered. */
@@ -23,7 +23,10 @@ export class Pair {
   isStoreAway = false;
   readonly far: Duplex[] = [];
 
-  constructor(secrets: Readonly<Record<string, Buffer | undefined>> = { a: secret, b: secret }) {
+  constructor(
+    secrets: Readonly<Record<string, Buffer | undefined>> = { a: secret, b: secret },
+    changed: Partial<ReverseOptions> = {},
+  ) {
     const clock = this.clockOf("a").clock;
     for (const slot of slots) {
       const fixture = this.clockOf(slot);
@@ -45,6 +48,7 @@ export class Pair {
         links: 5,
         pingIntervalMs: 30_000,
         linkAgeMs: 3_600_000,
+        ...changed,
       };
       this.nodes.set(slot, new ReverseHosts(ports, options));
     }

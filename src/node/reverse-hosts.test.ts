@@ -70,6 +70,36 @@ describe("who may attach", () => {
     expect(pair.a.judge(ask(pair.hostOf("a"), true)).kind).toBe("admitted");
   });
 
+  it("points nobody to an owner that does not answer, until it has had time to come back", async () => {
+    const other = pair.hostOf("b");
+    pair.isCut = true;
+    pair.attach("a", other);
+    await pair.advance(1_000);
+    expect(pair.a.judge(ask(other, true)).kind).toBe("admitted");
+    await pair.advance(5_000);
+    expect(pair.a.judge(ask(other, true)).kind).toBe("moved");
+    // Told again, and not heard.
+    pair.a.turn();
+    await pair.advance(10);
+    expect(pair.a.judge(ask(other, true)).kind).toBe("admitted");
+    pair.isCut = false;
+    pair.a.turn();
+    await pair.advance(10);
+    expect(pair.a.judge(ask(other, true)).kind).toBe("moved");
+  });
+
+  it("tells over how long to come again by the hosts to expect, not only those that are there", async () => {
+    pair = new Pair(undefined, { attachesPerSecond: 2 });
+    await pair.load();
+    const own = Array.from({ length: 20 }, (_, index) => `h${index}`).filter((id) =>
+      pair.clockOf("a").slice.isServed(pair.clockOf("a").partitionOf(id)),
+    ).length;
+    // Four fifths of two a second, at the one other node.
+    expect(pair.a.lossSpreadMs()).toBe(own * 625);
+    for (let index = 0; index < 20; index++) pair.attach("a", `h${index}`);
+    expect(pair.a.lossSpreadMs()).toBe(20 * 625);
+  });
+
   it("asks for no proof of anybody whom it sends away", () => {
     const id = pair.hostOf("a");
     for (let index = 0; index < 10; index++) pair.a.judge(ask(id));

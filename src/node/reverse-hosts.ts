@@ -30,6 +30,7 @@ import {
 } from "./link-calls.ts";
 import { LinkHolders, type Holder } from "./link-holders.ts";
 import { LinkNews } from "./link-news.ts";
+import { LossSpread } from "./loss-spread.ts";
 import type { Peers } from "./peers.ts";
 import type { ReverseLink } from "./reverse-link.ts";
 import { ReverseLinks } from "./reverse-links.ts";
@@ -92,6 +93,7 @@ export class ReverseHosts implements HostLinks {
   readonly #admission: AttachAdmission;
   readonly #holders = new LinkHolders();
   readonly #news: LinkNews;
+  readonly #lossSpread: LossSpread;
   #isDraining = false;
   /** Since when the store is away, and how many connections were due to move by then. */
   #alone: { readonly sinceMs: number; lookedMs: number; dueCount: number } | undefined;
@@ -100,15 +102,22 @@ export class ReverseHosts implements HostLinks {
   #members: { readonly view: View; readonly bySlot: ReadonlyMap<string, ViewMember> } | undefined;
 
   constructor(ports: ReversePorts, options: ReverseOptions) {
-    const { clock, random, peers, slot, hostSecret } = ports;
+    const { clock, random, peers, slot, slice, hostSecret } = ports;
     this.#ports = ports;
     this.#options = options;
     this.#admission = new AttachAdmission(
       { attachesPerSecond: options.attachesPerSecond, linksMax: options.links, lagMaxMs },
       clock.monotonicMs(),
     );
+    const linkCount = () => this.links.linkCount;
+    this.#lossSpread = new LossSpread({ clock, slot, slice, linkCount }, options);
     this.links = new ReverseLinks(
-      { clock, random, onClosed: (link) => this.#ended(link) },
+      {
+        clock,
+        random,
+        onClosed: (link) => this.#ended(link),
+        lossSpreadMs: () => this.lossSpreadMs(),
+      },
       options,
     );
     this.#news = new LinkNews({
@@ -132,6 +141,11 @@ export class ReverseHosts implements HostLinks {
     return this.#options.pingIntervalMs;
   }
 
+  /** Over how long hosts should come again when their connection here is lost. */
+  lossSpreadMs(): number {
+    return this.#lossSpread.ms();
+  }
+
   /** Whether a host may attach here now; one that may must do so. */
   judge({ host, isDirect, isProven }: AttachAsk): AttachVerdict {
     const atMs = this.#ports.clock.monotonicMs();
@@ -145,7 +159,7 @@ export class ReverseHosts implements HostLinks {
     this.#holders.forget(id);
     const link = this.links.attach(id, this.#ports.partitionOf(id), duplex);
     this.#ports.metrics.reverseLinks.set(this.links.linkCount);
-    if (link !== undefined) this.#news.tellSoon();
+    if (link !== undefined) this.#news.tellSoon(link);
   }
 
   // --- HostLinks
@@ -278,7 +292,7 @@ export class ReverseHosts implements HostLinks {
       return { kind: "unknownHost" };
     }
     const owner = this.#ownerOf(partition);
-    if (isDirect && owner !== undefined && owner.slot !== this.#ports.slot) {
+    if (isDirect && owner !== undefined && this.#isPointedTo(owner)) {
       return { kind: "moved", location: owner.fleetUrl + attachPath };
     }
     const before = this.links.get(id);
@@ -287,6 +301,11 @@ export class ReverseHosts implements HostLinks {
     }
     this.#admission.admit(atMs);
     return { kind: "admitted", id };
+  }
+
+  /** Nobody is sent to an owner that did not answer when it was last told of a connection. */
+  #isPointedTo(owner: ViewMember): boolean {
+    return owner.slot !== this.#ports.slot && !this.#news.isDeaf(owner);
   }
 
   #isReverse(partition: number, id: HostId): boolean {

@@ -29,6 +29,7 @@ beforeEach(() => {
       clock,
       random: createRandom("links"),
       onClosed: ({ host }, reason) => ended.push(`${host} ${reason}`),
+      lossSpreadMs: () => 700,
     },
     { pingIntervalMs, linkAgeMs },
   );
@@ -44,6 +45,7 @@ afterEach(async () => {
 class FakeHost {
   readonly requests: string[] = [];
   readonly bodies: string[] = [];
+  readonly texts: string[] = [];
   isClosed = false;
   reply: (path: string) => string | undefined = () => "204 No Content";
   readonly #duplex: Duplex;
@@ -67,6 +69,7 @@ class FakeHost {
   }
 
   #onRequests(text: string): void {
+    this.texts.push(text);
     for (const [, path = ""] of text.matchAll(/POST (\S+) HTTP/g)) {
       this.requests.push(path.replace("/coxswain/v1/", ""));
       const reply = this.reply(path);
@@ -255,6 +258,7 @@ describe("the state of connections", () => {
     const host = new FakeHost();
     await clock.advance(3_500);
     expect(host.requests).toEqual(["ping"]);
+    expect(host.texts[0]).toContain("\r\ncoxswain-loss-spread-ms: 700\r\n");
     for (let turn = 0; turn < 8; turn++) {
       await clock.advance(10_000);
       await textOf(exchange());

@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import type { HostId } from "../inventory/host.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { Random } from "../kernel/random.ts";
-import { detachPath, pingPath, type Detach } from "../protocol/reverse.ts";
+import { detachPath, pingPath, reverseHeaders, type Detach } from "../protocol/reverse.ts";
 import { failed, requestHead } from "../push/http-exchange.ts";
 import { LinkedList } from "../push/linked-list.ts";
 import type { ExchangeRequest, ExchangeResult } from "../push/transport.ts";
@@ -20,6 +20,8 @@ export interface LinksPorts {
   readonly random: Random;
   /** Called once for each connection, when it is gone. */
   readonly onClosed: (link: ReverseLink, reason: CloseReason) => void;
+  /** Goes out with pings. */
+  readonly lossSpreadMs: () => number;
 }
 
 export interface LinksOptions {
@@ -49,7 +51,6 @@ export class ReverseLinks implements LinkHolder {
   /** Replaced by a newer one while something was under way. */
   readonly #leaving = new Set<ReverseLink>();
   readonly #underWay = new LinkedList<LinkExchange>();
-  readonly #pingHead: string;
   #toSend: ReverseLink[] = [];
   #cancelDeadlineTick: (() => void) | undefined;
   #cancelLookTick: (() => void) | undefined;
@@ -61,7 +62,6 @@ export class ReverseLinks implements LinkHolder {
     this.#options = options;
     // Another life of this node must not give the same numbers again.
     this.#nextNumber = Math.floor(ports.random.next() * 2 ** 40);
-    this.#pingHead = headOf({ path: pingPath, headers: {}, body: undefined });
   }
 
   get linkCount(): number {
@@ -238,8 +238,9 @@ export class ReverseLinks implements LinkHolder {
   }
 
   #ping(link: ReverseLink): void {
-    const { pingIntervalMs } = this.#options;
-    void this.#send(link, this.#pingHead, undefined, pingIntervalMs);
+    const headers = { [reverseHeaders.lossSpreadMs]: String(this.#ports.lossSpreadMs()) };
+    const deadlineMs = this.#options.pingIntervalMs;
+    void this.#exchangeOver(link, { path: pingPath, headers, body: undefined, deadlineMs });
   }
 
   #look(atMs: number): void {
@@ -281,9 +282,4 @@ export class ReverseLinks implements LinkHolder {
       if (this.#links.size + this.#leaving.size > 0) this.#armLookTick();
     });
   }
-}
-
-function headOf(request: Pick<LinkRequest, "path" | "headers" | "body">): string {
-  const rendered = requestHead(request, hostHeader);
-  return "head" in rendered ? rendered.head : "";
 }

@@ -19,7 +19,20 @@ export const reverseHeaders = {
   direct: "coxswain-direct",
   /** In the answer: longest time between two requests of the node, in milliseconds. */
   pingMs: "coxswain-ping-ms",
+  /** In the answer and on pings: after a loss, come again at a random moment of so many milliseconds. */
+  lossSpreadMs: "coxswain-loss-spread-ms",
 } as const;
+
+const lossSpreadMaxMs = 10 * 60_000;
+
+/** What a node's answer or request says of a loss; undefined: nothing, or nothing that can be understood. */
+export function lossSpreadMsOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): number | undefined {
+  const text = headers[reverseHeaders.lossSpreadMs];
+  if (typeof text !== "string" || !/^\d{1,9}$/.test(text)) return undefined;
+  return Math.min(lossSpreadMaxMs, Number(text));
+}
 
 /** A node that has been silent for so many ping intervals is gone. */
 export const silentPings = 3;

@@ -20,6 +20,24 @@ function candidateOf(slotHash: number, replica: number): Int32Array {
   return candidate;
 }
 
+/** As the description has it, on 64-bit integers. */
+function murmur3(bytes: Buffer): number {
+  const mask = 0xffff_ffffn;
+  const rotated = (value: bigint, by: bigint) => ((value << by) | (value >> (32n - by))) & mask;
+  const scrambled = (word: bigint) =>
+    (rotated((word * 0xcc9e2d51n) & mask, 15n) * 0x1b873593n) & mask;
+  let state = 0n;
+  for (let at = 0; at < bytes.length; at += 4) {
+    const size = Math.min(4, bytes.length - at);
+    state ^= scrambled(BigInt(bytes.readUIntLE(at, size)));
+    if (size === 4) state = (rotated(state, 13n) * 5n + 0xe6546b64n) & mask;
+  }
+  state ^= BigInt(bytes.length);
+  state = ((state ^ (state >> 16n)) * 0x85ebca6bn) & mask;
+  state = ((state ^ (state >> 13n)) * 0xc2b2ae35n) & mask;
+  return Number(state ^ (state >> 16n));
+}
+
 describe("partitionOf", () => {
   test.each([0, 1, 3, 1000, 131_072, -1024, 64.5, Number.NaN])("refuses %s partitions", (count) => {
     expect(() => partitionOf("host-1", count)).toThrow(
@@ -58,6 +76,16 @@ describe("hashText", () => {
         const hash = hashText(text);
         expect(hash).toBe(hash >>> 0);
         expect(hashText(text)).toBe(hash);
+      }),
+    );
+  });
+
+  test("is MurmurHash3 of the UTF-8 bytes, however long the text is and whatever it consists of", () => {
+    const units = fc.constantFrom<"grapheme-ascii" | "grapheme">("grapheme-ascii", "grapheme");
+    const texts = units.chain((unit) => fc.string({ unit, maxLength: 600, size: "max" }));
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(hashText(text)).toBe(murmur3(Buffer.from(text)));
       }),
     );
   });

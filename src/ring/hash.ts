@@ -22,20 +22,39 @@ export const candidateLength = 7;
 const goldenRatio = 0x9e3779b9;
 
 const encoder = new TextEncoder();
+const firstNonAscii = 0x80;
+/** Reused: every change of a host's status hashes its id. */
+const asciiBytes = new Uint8Array(256);
 
 /** MurmurHash3_x86_32, seed 0, over the UTF-8 bytes of `text`; uint32. A lone surrogate counts as U+FFFD. */
 export function hashText(text: string): number {
+  if (isShortAscii(text)) return hashBytes(asciiBytes, text.length);
   const bytes = encoder.encode(text);
-  const tailStart = bytes.length & ~3;
+  return hashBytes(bytes, bytes.length);
+}
+
+/** Whether it is; then `asciiBytes` begins with it. */
+function isShortAscii(text: string): boolean {
+  if (text.length > asciiBytes.length) return false;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code >= firstNonAscii) return false;
+    asciiBytes[index] = code;
+  }
+  return true;
+}
+
+function hashBytes(bytes: Uint8Array, length: number): number {
+  const tailStart = length & ~3;
   let state = 0;
   for (let index = 0; index < tailStart; index += 4) {
     state ^= scramble(littleEndian(bytes, index, 4));
     state = Math.imul((state << 13) | (state >>> 19), 5) + 0xe6546b64;
   }
-  if (tailStart < bytes.length) {
-    state ^= scramble(littleEndian(bytes, tailStart, bytes.length - tailStart));
+  if (tailStart < length) {
+    state ^= scramble(littleEndian(bytes, tailStart, length - tailStart));
   }
-  return fmix32(state ^ bytes.length) >>> 0;
+  return fmix32(state ^ length) >>> 0;
 }
 
 /** The partition of a host: the low bits of its hash. `partitions` is a power of two from 2 to 65,536. */
