@@ -23,3 +23,9 @@ export async function forEachBounded<T>(
   };
   await Promise.all(Array.from({ length: Math.min(concurrencyMax, items.length) }, worker));
 }
+
+/** `items` in order, `size` a group. */
+export function inGroups<T>(items: readonly T[], size: number): T[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, group) => items.slice(group * size, (group + 1) * size));
+}

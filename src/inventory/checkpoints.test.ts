@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createRandom, randomId } from "../kernel/random.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { keys } from "../store/store.ts";
-import { readCheckpoint, viewNumber, writeCheckpoint } from "./checkpoints.ts";
+import { readCheckpoint, readCheckpoints, viewNumber, writeCheckpoint } from "./checkpoints.ts";
 import { failCalls, loseAnswers } from "./test-faults.ts";
 
 const view = (version: number, generation = 1) => ({ generation, version });
@@ -48,6 +48,28 @@ describe("checkpoints", () => {
     await writeCheckpoint(store, 3, view(1), []);
     expect(await readCheckpoint(store, 3, parseEntry)).toEqual({ kind: "found", entries: [] });
     expect(await readCheckpoint(store, 4, parseEntry)).toEqual({ kind: "none" });
+  });
+
+  it("of many partitions come with one call, whatever each of them is", async () => {
+    const store = new MemoryStore();
+    const entries = large("a");
+    await writeCheckpoint(store, 1, view(1), [{ id: "one" }]);
+    await writeCheckpoint(store, 2, view(1), entries);
+    await writeCheckpoint(store, 3, view(1), [{ id: "three" }]);
+    await store.update(keys.status(3, 0), { set: { bytes: new Uint8Array([1]) } });
+    const calls: string[] = [];
+    store.faults = { before: (call) => void calls.push(call) };
+    const read = await readCheckpoints(store, [4, 3, 2, 1], parseEntry);
+    expect([...read.keys()]).toEqual([4, 3, 2, 1]);
+    expect(read.get(1)).toEqual({ kind: "found", entries: [{ id: "one" }] });
+    expect(read.get(2)).toEqual({ kind: "found", entries });
+    expect(read.get(3)).toMatchObject({ kind: "damaged" });
+    expect(read.get(4)).toEqual({ kind: "none" });
+    // The second is for the other chunks of the large one.
+    expect(calls).toEqual(["getMany", "getMany"]);
+    calls.length = 0;
+    expect(await readCheckpoints(store, [], parseEntry)).toEqual(new Map());
+    expect(calls).toEqual([]);
   });
 
   it("of an older view are refused and change nothing; those of the same view replace", async () => {

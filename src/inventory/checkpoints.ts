@@ -62,13 +62,41 @@ export async function writeCheckpoint(
   return { kind: "written" };
 }
 
-/** Reads a checkpoint; `parseEntry` throws on what it does not know. Throws the store's errors. */
+/**
+ * Reads the checkpoints of some partitions, most of them with one call; `parseEntry` throws on what it does not know.
+ * Throws the store's errors.
+ */
+export async function readCheckpoints<T>(
+  store: Store,
+  partitions: readonly number[],
+  parseEntry: (value: unknown) => T,
+): Promise<Map<number, CheckpointRead<T>>> {
+  const asked = partitions.map((partition) => ({ partition, key: keys.status(partition, 0) }));
+  const items = asked.length === 0 ? [] : await store.getMany(asked.map(({ key }) => key));
+  const byPk = new Map(items.map((item) => [item.pk, item]));
+  const reads = asked.map(async ({ partition, key }) => {
+    const read = await readWhole(store, partition, byPk.get(key.pk), parseEntry);
+    return [partition, read] as const;
+  });
+  return new Map(await Promise.all(reads));
+}
+
 export async function readCheckpoint<T>(
   store: Store,
   partition: number,
   parseEntry: (value: unknown) => T,
 ): Promise<CheckpointRead<T>> {
   const first = await store.get(keys.status(partition, 0));
+  return readWhole(store, partition, first, parseEntry);
+}
+
+/** From chunk 0 on. */
+async function readWhole<T>(
+  store: Store,
+  partition: number,
+  first: Item | undefined,
+  parseEntry: (value: unknown) => T,
+): Promise<CheckpointRead<T>> {
   if (first === undefined) return { kind: "none" };
   const { count } = first.attributes;
   if (typeof count !== "number" || !(count >= 1 && count <= chunksMax)) {

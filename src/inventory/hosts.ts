@@ -9,6 +9,7 @@
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
 import { keys, type Condition, type Item, type Store } from "../store/store.ts";
+import { inGroups } from "./bounded.ts";
 import { createHostDecoder, hostPrefix, isSameHost } from "./host-codec.ts";
 import { defaultModes, type HostId, type HostInput, type HostRecord } from "./host.ts";
 import { headOf, PartitionStore } from "./partition-store.ts";
@@ -173,9 +174,8 @@ export class HostStore {
     const numbers = [...new Set(partitions)];
     const bySk = new Map(numbers.map((partition) => [keys.head(partition).pk, partition]));
     const heads = new Map(numbers.map((partition) => [partition, 0]));
-    for (let start = 0; start < numbers.length; start += headsPerReadMax) {
-      const chunk = numbers.slice(start, start + headsPerReadMax);
-      for (const item of await this.#store.getMany(chunk.map(keys.head), consistency)) {
+    for (const some of inGroups(numbers, headsPerReadMax)) {
+      for (const item of await this.#store.getMany(some.map(keys.head), consistency)) {
         const partition = bySk.get(item.pk);
         if (partition !== undefined) heads.set(partition, headOf(item));
       }

@@ -7,8 +7,7 @@
  */
 import { z } from "zod";
 import { forEachBounded } from "../inventory/bounded.ts";
-import { readCheckpoint, writeCheckpoint } from "../inventory/checkpoints.ts";
-import type { HostId } from "../inventory/host.ts";
+import { readCheckpoints, writeCheckpoint } from "../inventory/checkpoints.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError, messageOf } from "../kernel/errors.ts";
 import type { Logger } from "../kernel/log.ts";
@@ -19,7 +18,8 @@ import { reachabilities } from "../push/host-status.ts";
 import { outcomePolicies } from "../push/outcome.ts";
 import type { Pusher } from "../push/pusher.ts";
 import type { Store } from "../store/store.ts";
-import type { Checkpoints, Slice } from "./slice.ts";
+import type { Slice } from "./slice.ts";
+import type { Checkpoints, KnownHosts } from "./slice-ports.ts";
 
 const writesAtOnce = 8;
 /** So many pushes waiting or under way are a rollout; fewer are sweeps and single changes. */
@@ -102,13 +102,17 @@ export class Checkpointer implements Checkpoints {
     await forEachBounded(changed, writesAtOnce, (partition) => this.#writeOne(partition));
   }
 
-  async read(partition: number): Promise<ReadonlyMap<HostId, HostCheckpoint>> {
-    const found = await readCheckpoint(this.#ports.store, partition, parseHostCheckpoint);
-    if (found.kind === "damaged") {
-      this.#ports.log.warn({ partition, reason: found.reason }, "a checkpoint cannot be used");
-    }
-    const entries = found.kind === "found" ? found.entries : [];
-    return new Map(entries.map((entry) => [entry.id, entry]));
+  async read(partitions: readonly number[]): Promise<ReadonlyMap<number, KnownHosts>> {
+    const { store, log } = this.#ports;
+    const read = await readCheckpoints(store, partitions, parseHostCheckpoint);
+    const known = [...read].map(([partition, found]) => {
+      if (found.kind === "damaged") {
+        log.warn({ partition, reason: found.reason }, "a checkpoint cannot be used");
+      }
+      const entries = found.kind === "found" ? found.entries : [];
+      return [partition, new Map(entries.map((entry) => [entry.id, entry]))] as const;
+    });
+    return new Map(known);
   }
 
   /** Asked before each write: a thousand of them take as long as pushes to a thousand hosts. */

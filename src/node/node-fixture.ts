@@ -18,7 +18,8 @@ import type { MemberReport } from "../membership/member.ts";
 import { partitionOf } from "../ring/hash.ts";
 import type { View, ViewMember } from "../ring/view.ts";
 import { MemoryStore } from "../store/memory-store.ts";
-import { Slice, type Checkpoints } from "./slice.ts";
+import { Slice } from "./slice.ts";
+import type { Checkpoints } from "./slice-ports.ts";
 
 export const partitionsCount = 64;
 export const overlapMaxMs = 10_000;

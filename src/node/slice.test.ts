@@ -88,7 +88,8 @@ describe("taking up a view", () => {
   test("a new owner starts from what its predecessor had acknowledged", async () => {
     const checkpoint = { id: hostId("h00"), reachability: "lost" as const, failures: 3 };
     const fixture = new SliceFixture({
-      read: async () => new Map([[checkpoint.id, checkpoint]]),
+      read: async (partitions) =>
+        new Map(partitions.map((partition) => [partition, new Map([[checkpoint.id, checkpoint]])])),
       write: async () => {},
     });
     await fixture.put("h00");
@@ -96,6 +97,24 @@ describe("taking up a view", () => {
     await fixture.slice.refreshFleet();
     await fixture.adopt(1, "a");
     expect([...fixture.pusher.known]).toEqual([[checkpoint.id, checkpoint]]);
+  });
+
+  test("checkpoints are read for some partitions with one call, and not for those without hosts", async () => {
+    const asked: number[][] = [];
+    const fixture = new SliceFixture({
+      read: async (partitions) => {
+        asked.push([...partitions]);
+        return new Map();
+      },
+      write: async () => {},
+    });
+    for (const id of ids) await fixture.put(id);
+    await fixture.slice.refreshFleet();
+    await fixture.adopt(1, "a");
+    const withHosts = new Set(ids.map((id) => fixture.partitionOf(id)));
+    expect(asked.flat()).toHaveLength(withHosts.size);
+    expect(new Set(asked.flat())).toEqual(withHosts);
+    expect(asked).toHaveLength(Math.ceil(partitionsCount / 16));
   });
 
   test("a new generation gives every host a new fence, the same one nothing", async () => {

@@ -9,26 +9,24 @@
  * the store's own answer. A failed read changes nothing, and a table that went back takes nothing away.
  * In a raised generation nothing is pushed by rules older than the ones that the view names.
  */
-import type { Clock } from "../kernel/clock.ts";
 import { isCoxswainError } from "../kernel/errors.ts";
-import type { Logger } from "../kernel/log.ts";
-import type { FleetStore } from "../inventory/fleet.ts";
 import type { HostId, HostRecord } from "../inventory/host.ts";
-import type { DamagedHost, HostStore, LoadedPartition } from "../inventory/hosts.ts";
+import type { DamagedHost, LoadedPartition } from "../inventory/hosts.ts";
 import type { Fleet } from "../inventory/rules.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
 import type { HostCheckpoint } from "../push/host-checkpoint.ts";
 import type { MembershipSnapshot } from "../membership/snapshot.ts";
-import type { Pusher, PushReason } from "../push/push-ports.ts";
+import type { PushReason } from "../push/push-ports.ts";
 import { place, type Placement } from "../ring/placement.ts";
 import { emptyView, isNewerView, type View } from "../ring/view.ts";
-import { forEachBounded } from "../inventory/bounded.ts";
+import { forEachBounded, inGroups } from "../inventory/bounded.ts";
 import { TurnShare } from "../inventory/turn-share.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { isOutvoted, isOwnView, successorOf } from "./handover.ts";
 import { idsOf, isTableCurrent, Losses, type KnownPartition } from "./losses.ts";
 import { placeInTurns } from "./place-in-turns.ts";
+import type { Checkpoints, KnownHosts, SlicePorts } from "./slice-ports.ts";
 
 interface ServedPartition {
   revision: number;
@@ -37,27 +35,9 @@ interface ServedPartition {
   releasingSinceMs: number | undefined;
 }
 
-export interface SlicePorts {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly hosts: HostStore;
-  readonly fleets: FleetStore;
-  readonly pusher: Pusher;
-  readonly checkpoints: Checkpoints;
-  /** The view as the store has it now. */
-  readonly storedView: () => Promise<View | undefined>;
-  /** Called when everything that `view` gives this node has been loaded. */
-  readonly report: (view: View, placementHash: string, hostsCount: number) => void;
-}
-
-/** The acknowledged state of partitions, as a new owner finds it. */
-export interface Checkpoints {
-  read(partition: number): Promise<ReadonlyMap<HostId, HostCheckpoint>>;
-  /** Before partitions are let go. Never throws: what is not written is asked of the hosts. */
-  write(partitions: readonly number[]): Promise<void>;
-}
-
-const loadsAtOnce = 24;
+/** Partitions whose checkpoints are read with one call. */
+const loadsTogether = 16;
+const groupsAtOnce = 2;
 /** Hosts decoded, or given to the pusher, in one turn of the event loop: a few milliseconds. */
 const hostsPerTurn = 400;
 const retryLoadMs = 500;
@@ -296,10 +276,16 @@ export class Slice {
     try {
       // One read for a hundred partitions: most of a small fleet's are empty and need no other.
       const heads = await this.#ports.hosts.heads(partitions);
-      await forEachBounded(partitions, loadsAtOnce, async (partition) => {
+      const groups = inGroups(partitions, loadsTogether);
+      await forEachBounded(groups, groupsAtOnce, async (group) => {
         if (isSuperseded()) return;
-        await this.#load(partition, heads.get(partition));
-        if (this.#changedWhileLoading.delete(partition)) await this.#load(partition);
+        const written = group.filter((partition) => heads.get(partition) !== 0);
+        const known = this.#ports.checkpoints.read(written);
+        const loads = group.map(async (partition) => {
+          await this.#load(partition, heads.get(partition), known);
+          if (this.#changedWhileLoading.delete(partition)) await this.#load(partition);
+        });
+        await Promise.all([known, ...loads]);
       });
       return true;
     } catch (error) {
@@ -309,10 +295,14 @@ export class Slice {
     }
   }
 
-  async #load(partition: number, head?: number): Promise<void> {
+  /** `checkpoints`: of partitions that are not served yet. */
+  async #load(
+    partition: number,
+    head?: number,
+    checkpoints?: ReturnType<Checkpoints["read"]>,
+  ): Promise<void> {
     const loaded = await this.#ports.hosts.load(partition, head, this.#turns);
-    const isNew = !this.#served.has(partition) && loaded.hosts.length > 0;
-    const known = isNew ? await this.#ports.checkpoints.read(partition) : undefined;
+    const known = (await checkpoints)?.get(partition);
     // What follows the checks below is one step, so its turn is asked for before them.
     await this.#turns.take(loaded.hosts.length);
     const isTorn = await this.#isTorn(partition, loaded);
@@ -345,7 +335,7 @@ export class Slice {
     hosts: Map<HostId, HostRecord>,
     loaded: LoadedPartition,
     reason: PushReason,
-    known: ReadonlyMap<HostId, HostCheckpoint> | undefined,
+    known: KnownHosts | undefined,
   ): void {
     const present = idsOf(loaded);
     for (const id of hosts.keys()) {
