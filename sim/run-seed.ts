@@ -54,6 +54,11 @@ const bounds = {
   answerMs: 20_000,
   /** Eviction in steps, a backoff, a quiet agent's hello, one push each. */
   convergeMs: 420_000,
+  /**
+   * Where hosts may poll: one that asked before it was registered asks again after five minutes, and after five more
+   * where it met dead nodes then and has no budget for another try.
+   */
+  convergeModesMs: 780_000,
   /** A release that is tried again, by a host whose commands take longer than a push. */
   retryMs: 60_000,
   /** For one release and one rollout. */
@@ -164,7 +169,7 @@ class SeedRun {
     // Pushes that the faults still hold end by their deadline.
     await this.#advance(bounds.pushMs);
     if (this.#world.swarm.profile === "storeLossBusy") void this.#workload.republish(core.slots);
-    await this.#converge("converging", core, bounds.convergeMs);
+    await this.#converge("converging", core, this.#convergeMs());
     this.#convergenceMs = this.#world.timeline.nowMs - startMs;
     if (this.#isOver()) return;
     await this.#mend(core);
@@ -197,7 +202,11 @@ class SeedRun {
       isDone = true;
     });
     await this.#until(bounds.mendMs, () => isDone);
-    await this.#converge("mending", core, bounds.convergeMs);
+    await this.#converge("mending", core, this.#convergeMs());
+  }
+
+  #convergeMs(): number {
+    return hasModes(this.#world.swarm.profile) ? bounds.convergeModesMs : bounds.convergeMs;
   }
 
   #everything(): Core {

@@ -140,15 +140,21 @@ async function miscounted(
 
 type Report = HostsAnswer["hosts"][number];
 
+/** As many as a node gives at once. */
+const hostsPerPage = 1_000;
 const allPartitions = Array.from({ length: partitionsCount }, (_, partition) => partition);
 
 /** What owners say of their hosts, by host. */
 export async function reportsOf(processes: readonly NodeProcess[]): Promise<Map<string, Report>> {
   const found = new Map<string, Report>();
   for (const { node } of processes) {
-    const ask = { partitions: allPartitions, limit: 1_000, isDetailed: false };
-    const { hosts } = (await node.answerPeer("hosts", ask)) as HostsAnswer;
-    for (const host of hosts) found.set(host.id, host);
+    let after: string | undefined = "";
+    while (after !== undefined) {
+      const ask = { partitions: allPartitions, after, limit: hostsPerPage, isDetailed: false };
+      const { hosts }: HostsAnswer = (await node.answerPeer("hosts", ask)) as HostsAnswer;
+      for (const host of hosts) found.set(host.id, host);
+      after = hosts.length < hostsPerPage ? undefined : hosts.at(-1)?.id;
+    }
   }
   return found;
 }

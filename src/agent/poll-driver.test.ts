@@ -14,10 +14,14 @@ afterEach(async () => {
 
 type Reply = (call: NodeCall, index: number) => NodeAnswer;
 
-const nodes = ["http://n1:1", "http://n2:1"];
+const twoNodes = ["http://n1:1", "http://n2:1"];
 
 /** A driver on virtual time; `polls` and `reports` are answered by turns, the last answer for good. */
-async function polling(onPoll: Reply, onReport: Reply = () => ok({ needsSync: false })) {
+async function polling(
+  onPoll: Reply,
+  onReport: Reply = () => ok({ needsSync: false }),
+  nodes = twoNodes,
+) {
   const host = await createHost();
   const { clock } = host;
   const polls: (NodeCall & { readonly atMs: number })[] = [];
@@ -161,6 +165,59 @@ describe("a poll that is not answered as it should be", () => {
     // Sixty are due in an hour; three retries to begin with and one for each ten.
     expect(polls.length).toBeGreaterThan(50);
     expect(polls.length).toBeLessThan(75);
+  });
+
+  it("is one of the silent nodes at most every other time, while one node answers", async () => {
+    const fourNodes = ["http://n1:1", "http://n2:1", "http://n3:1", "http://n4:1"];
+    const seldom = { ...status(304), headers: { "coxswain-next-poll": "300" } };
+    const { clock, polls } = await polling(
+      ({ url }) =>
+        url.host === "n1:1" ? seldom : { kind: "unreachable", message: "no answer within 10 s" },
+      undefined,
+      fourNodes,
+    );
+    await clock.advance(4 * 3_600_000);
+    const late = polls.filter(({ atMs }) => atMs > 3_600_000).map(({ url }) => url.host);
+    expect(late.length).toBeGreaterThan(30);
+    expect(
+      late.filter((host, index) => host !== "n1:1" && late[index + 1] !== "n1:1"),
+    ).toHaveLength(late.at(-1) === "n1:1" ? 0 : 1);
+    // And each of them has its turn: it may have come back.
+    expect(new Set(late).size).toBe(4);
+  });
+
+  it("leaves nobody out because the node that is heard is busy", async () => {
+    const threeNodes = ["http://n1:1", "http://n2:1", "http://n3:1"];
+    const { clock, polls } = await polling(
+      ({ url }) =>
+        url.host === "n1:1" ? status(503, 60_000) : { kind: "unreachable", message: "refused" },
+      undefined,
+      threeNodes,
+    );
+    await clock.advance(3_600_000);
+    for (const host of ["n2:1", "n3:1"]) {
+      expect(polls.filter(({ url }) => url.host === host).length).toBeGreaterThan(5);
+    }
+  });
+
+  it("is every node in turn where the one that answered is silent, too", async () => {
+    const threeNodes = ["http://n1:1", "http://n2:1", "http://n3:1"];
+    let isDown = false;
+    const { clock, polls } = await polling(
+      ({ url }) =>
+        isDown || url.host !== "n2:1" ? { kind: "unreachable", message: "refused" } : status(304),
+      undefined,
+      threeNodes,
+    );
+    await clock.advance(600_000);
+    isDown = true;
+    const before = polls.length;
+    await clock.advance(600_000);
+    const hosts = polls.slice(before).map(({ url }) => url.host);
+    for (const host of ["n1:1", "n2:1", "n3:1"]) {
+      const share = hosts.filter((each) => each === host).length / hosts.length;
+      expect(share).toBeGreaterThan(0.25);
+    }
   });
 
   it("where the host is refused, waits as told and asks again", async () => {

@@ -54,6 +54,10 @@ export class PollDriver implements ModeDriver {
   readonly #options: PollDriverOptions;
   #etag: string | undefined;
   #nodeIndex = 0;
+  /** The node that was heard last; undefined once it is silent. */
+  #heardFrom: string | undefined;
+  /** Asked next in place of the one whose turn it is. */
+  #detour: string | undefined;
   /** Polls that the present node has answered, and when it did so first. */
   #answeredCount = 0;
   #answeredSinceMs = 0;
@@ -98,9 +102,9 @@ export class PollDriver implements ModeDriver {
   }
 
   async #poll(signal: AbortSignal): Promise<Polled> {
-    const { nodes, host } = this.#options;
+    const { host } = this.#options;
     const { core, callNode } = this.#ports;
-    const node = nodes[this.#nodeIndex % nodes.length] ?? "";
+    const node = this.#askedNode();
     const call = {
       url: new URL(manifestPath(host), node),
       method: "GET",
@@ -147,15 +151,28 @@ export class PollDriver implements ModeDriver {
     return { kind: "answered", nextPollMs, goesOn: told?.needsSync === true };
   }
 
+  #askedNode(): string {
+    const { nodes } = this.#options;
+    return this.#detour ?? nodes[this.#nodeIndex % nodes.length] ?? "";
+  }
+
+  /** Between two silent nodes the one is asked that was heard last: many dead ones cost half of the polls, not most. */
   #note({ kind }: PollResult): void {
+    const asked = this.#askedNode();
+    const wasDetour = this.#detour !== undefined;
+    const atMs = this.#ports.clock.monotonicMs();
     this.#isContent = kind === "answered";
-    if (this.#isContent) this.#noteAnswer(this.#ports.clock.monotonicMs());
+    if (this.#isContent) this.#workedAtMs = atMs;
+    this.#detour = kind === "failed" && asked !== this.#heardFrom ? this.#heardFrom : undefined;
+    if (kind !== "failed") this.#heardFrom = asked;
+    else if (asked === this.#heardFrom) this.#heardFrom = undefined;
+    if (wasDetour) return;
+    if (this.#isContent) this.#noteAnswer(atMs);
     // The next try goes to another node: whatever is wrong may be wrong with this one alone.
     else this.#nextNode();
   }
 
   #noteAnswer(atMs: number): void {
-    this.#workedAtMs = atMs;
     if (this.#answeredCount === 0) this.#answeredSinceMs = atMs;
     this.#answeredCount += 1;
     const isLong = this.#answeredCount >= pollsPerNode || atMs - this.#answeredSinceMs >= nodeMaxMs;
