@@ -81,6 +81,7 @@ export async function readCheckpoints<T>(
   return new Map(await Promise.all(reads));
 }
 
+/** The same for one partition, whose checkpoint is read as a single item. */
 export async function readCheckpoint<T>(
   store: Store,
   partition: number,

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../kernel/clock.ts";
 import { lossSpreadMs, type AttachLimits } from "./attach-admission.ts";
+import { ModeCount } from "./mode-count.ts";
 import type { Slice } from "./slice.ts";
 
 export interface LossSpreadPorts {
@@ -14,17 +15,16 @@ export interface LossSpreadPorts {
   readonly linkCount: () => number;
 }
 
-const countEveryMs = 10_000;
-
 export class LossSpread {
   readonly #ports: LossSpreadPorts;
   readonly #limits: Pick<AttachLimits, "attachesPerSecond">;
-  #countedAtMs = -Infinity;
-  #ownCount = 0;
+  /** Hosts served here that may attach. */
+  readonly #ownHosts: ModeCount;
 
   constructor(ports: LossSpreadPorts, limits: Pick<AttachLimits, "attachesPerSecond">) {
     this.#ports = ports;
     this.#limits = limits;
+    this.#ownHosts = new ModeCount(ports, "reverse");
   }
 
   ms(): number {
@@ -32,21 +32,6 @@ export class LossSpread {
     const others = slice().view.members.filter(
       (member) => member.slot !== slot && member.state === "active",
     ).length;
-    return lossSpreadMs(Math.max(linkCount(), this.#owned()), others, this.#limits);
-  }
-
-  /** Hosts served here that may attach, as of some seconds ago. */
-  #owned(): number {
-    const atMs = this.#ports.clock.monotonicMs();
-    if (atMs - this.#countedAtMs < countEveryMs) return this.#ownCount;
-    const slice = this.#ports.slice();
-    this.#countedAtMs = atMs;
-    this.#ownCount = 0;
-    for (const partition of slice.servedPartitions()) {
-      for (const { modes } of slice.hostsOf(partition)) {
-        if (modes.includes("reverse")) this.#ownCount += 1;
-      }
-    }
-    return this.#ownCount;
+    return lossSpreadMs(Math.max(linkCount(), this.#ownHosts.get()), others, this.#limits);
   }
 }

@@ -19,6 +19,7 @@ import type { ReportedReply } from "../push/fetching.ts";
 import type { Pusher } from "../push/pusher.ts";
 import { AdmissionQueue, type Caller, type RefusalReason } from "./admission-queue.ts";
 import type { NodeOptions } from "./options.ts";
+import { ModeCount } from "./mode-count.ts";
 import type { Peers } from "./peers.ts";
 import { nextPollMs, pollMaxMs } from "./poll-interval.ts";
 import type { PassedPoll, PollReply, ReportReply } from "./poll-calls.ts";
@@ -62,19 +63,19 @@ const lagMaxMs = 200;
 const urgentLagFactor = 3;
 const retryAfterMinMs = 1_000;
 const relayTimeoutMs = 3_000;
-const countEveryMs = 10_000;
 
 export class Polls {
   readonly #ports: PollsPorts;
   readonly #queue: AdmissionQueue<Waiting>;
   readonly #waiting = new Set<Waiting>();
+  /** Hosts served here that may poll. */
+  readonly #pollers: ModeCount;
   #cancelWake: (() => void) | undefined;
   #isStopped = false;
-  #pollersCount = 0;
-  #countedAtMs = -Infinity;
 
   constructor(ports: PollsPorts) {
     this.#ports = ports;
+    this.#pollers = new ModeCount(ports, "poll");
     this.#queue = new AdmissionQueue({
       perSecond: ports.options.pollsPerSecond,
       runningMax,
@@ -208,7 +209,7 @@ export class Polls {
     if (refused !== undefined) return { kind: refused, nextPollMs: pollMaxMs };
     const standing = pusher().polled(id);
     if (standing === undefined || !mayPush()) return this.#notNow();
-    const every = nextPollMs(this.#pollers(), options, random.next());
+    const every = nextPollMs(this.#pollers.get(), options, random.next());
     const current = etagOf(standing.fence, standing.manifest);
     if (!standing.needsSync && etag === current && held === standing.acknowledged) {
       return { kind: "unchanged", etag: current, nextPollMs: every };
@@ -268,21 +269,6 @@ export class Polls {
     const owner = slice().placement.ownerOf(partition);
     if (owner === slot) return undefined;
     return slice().view.members.find((member) => member.slot === owner)?.fleetUrl;
-  }
-
-  /** Hosts served here that may poll, as of some seconds ago. */
-  #pollers(): number {
-    const atMs = this.#ports.clock.monotonicMs();
-    if (atMs - this.#countedAtMs < countEveryMs) return this.#pollersCount;
-    const slice = this.#ports.slice();
-    this.#countedAtMs = atMs;
-    this.#pollersCount = 0;
-    for (const partition of slice.servedPartitions()) {
-      for (const { modes } of slice.hostsOf(partition)) {
-        if (modes.includes("poll")) this.#pollersCount += 1;
-      }
-    }
-    return this.#pollersCount;
   }
 
   #refused(reason: RefusalReason): Extract<PollReply, { kind: "busy" }> {
