@@ -84,6 +84,8 @@ export interface ConnectionPool {
   closed(connection: HostConnection): void;
   /** Calls `sendNow` before long, together with those of other connections. */
   sendSoon(connection: HostConnection): void;
+  /** The same with `connectNow`. */
+  connectSoon(connection: HostConnection): void;
   socketOpened(): void;
   socketClosed(): void;
 }
@@ -142,6 +144,19 @@ export class HostConnection implements Linked<HostConnection> {
     }
     exchange.isSent = true;
     this.#http?.send(made.head, exchange.request.body);
+  }
+
+  /** Connects for what is under way, unless it was abandoned meanwhile. */
+  connectNow(): void {
+    if (this.#current === undefined) return;
+    const { isSecure } = this.#address;
+    const socket = isSecure ? this.#openTls() : this.#openTcp();
+    this.#pool.socketOpened();
+    socket.once("close", () => this.#pool.socketClosed());
+    socket.once(isSecure ? "secureConnect" : "connect", () => {
+      this.#isConnected = true;
+      this.#pool.sendSoon(this);
+    });
   }
 
   /** Ends `exchange` with `result` before the host answered. */
@@ -212,19 +227,8 @@ export class HostConnection implements Linked<HostConnection> {
   }
 
   #start(): void {
-    if (this.#http === undefined) this.#connect();
+    if (this.#http === undefined) this.#pool.connectSoon(this);
     else if (this.#isConnected) this.#pool.sendSoon(this);
-  }
-
-  #connect(): void {
-    const { isSecure } = this.#address;
-    const socket = isSecure ? this.#openTls() : this.#openTcp();
-    this.#pool.socketOpened();
-    socket.once("close", () => this.#pool.socketClosed());
-    socket.once(isSecure ? "secureConnect" : "connect", () => {
-      this.#isConnected = true;
-      this.#pool.sendSoon(this);
-    });
   }
 
   #openTcp(): Socket {

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer as createTlsServer } from "node:https";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -106,6 +107,22 @@ describe("the socket transport", () => {
     expect(await cancelled).toMatchObject({ failure: "local", sent: false });
     expect(await exchange(transport, origin)).toMatchObject({ status: 200 });
     expect(requests).toBe(2);
+  });
+
+  it("opens no connection for what was cancelled in the same turn", async () => {
+    const server = createServer((socket) => socket.destroy());
+    let connections = 0;
+    server.on("connection", () => connections++);
+    const origin = await listen(server);
+    const transport = create({});
+    const abort = new AbortController();
+    const request = { origin, path: "/", headers: {}, body: undefined, deadlineMs: 2_000 };
+    const cancelled = transport.exchange(request, abort.signal);
+    abort.abort();
+    expect(await cancelled).toMatchObject({ failure: "local", sent: false });
+    await exchange(transport, origin);
+    expect(connections).toBe(1);
+    expect(transport.socketCount).toBe(0);
   });
 
   it("keeps replies apart that come in pieces, in turn from many hosts", async () => {

@@ -54,8 +54,9 @@ class PooledTransport implements SocketTransport, ConnectionPool {
   /** Longest idle first. */
   readonly #idle = new LinkedList<HostConnection>();
   readonly #underWay = new LinkedList<Exchange>();
-  /** Sent at the end of this turn of the event loop. */
+  /** Gone on with at the end of this turn of the event loop. */
   #toSend: HostConnection[] = [];
+  #toConnect: HostConnection[] = [];
   readonly #tlsSessions = new ByteLru<Buffer>(tlsSessionsBytesMax);
   readonly #secureContext: SecureContext;
   #cancelTick: (() => void) | undefined;
@@ -157,18 +158,14 @@ class PooledTransport implements SocketTransport, ConnectionPool {
     }
   }
 
-  /**
-   * All requests of one turn are written in a row. Each written alone while replies are read wakes
-   * the network stack and the receiver anew: measured, it doubles the system time of a push.
-   */
   sendSoon(connection: HostConnection): void {
+    this.#endTurn();
     this.#toSend.push(connection);
-    if (this.#toSend.length > 1) return;
-    setImmediate(() => {
-      const connections = this.#toSend;
-      this.#toSend = [];
-      for (const each of connections) each.sendNow();
-    });
+  }
+
+  connectSoon(connection: HostConnection): void {
+    this.#endTurn();
+    this.#toConnect.push(connection);
   }
 
   socketOpened(): void {
@@ -182,6 +179,22 @@ class PooledTransport implements SocketTransport, ConnectionPool {
   }
 
   // ---
+
+  /**
+   * All requests of one turn are written in a row, and after them all connections are opened. Each alone,
+   * while replies are read, wakes the network stack and the receiver anew: measured, that doubles the
+   * system time of a push, and costs a first contact a fifth more.
+   */
+  #endTurn(): void {
+    if (this.#toSend.length + this.#toConnect.length > 0) return;
+    setImmediate(() => {
+      const [toSend, toConnect] = [this.#toSend, this.#toConnect];
+      this.#toSend = [];
+      this.#toConnect = [];
+      for (const each of toSend) each.sendNow();
+      for (const each of toConnect) each.connectNow();
+    });
+  }
 
   #connectionTo(origin: string, atMs: number): HostConnection | ExchangeResult {
     const known = this.#connections.get(origin);
