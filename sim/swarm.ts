@@ -60,8 +60,8 @@ export type FaultName = (typeof faultNames)[number] | (typeof modeFaultNames)[nu
  * `takeover`: one node dies at a time and nothing else is wrong; measured. `outage`: the store is away
  * for an hour, then comes back. `fullDisk`: hosts' disks are full for a while and nothing else happens; only on request.
  * `modes`: like `mixed`, with hosts that attach, poll, read objects and knock, alone and as fallbacks, and the
- * faults of these modes. `reverseHerd`: a thousand hosts attach, nodes die and all connections break. Both only
- * on request.
+ * faults of these modes. `reverseHerd`: a thousand hosts attach, nodes die and all connections break; only on
+ * request.
  */
 export const profiles = [
   "mixed",
@@ -113,7 +113,8 @@ const faultsOf: Readonly<Record<Exclude<Profile, "mixed" | "modes">, readonly Fa
 const herdHostsCount = 1_000;
 
 const profileTurns: readonly Profile[] = [
-  ...Array.from({ length: 5 }, (): Profile => "mixed"),
+  ...Array.from({ length: 4 }, (): Profile => "mixed"),
+  "modes",
   "takeover",
   "storeLoss",
   "pauses",

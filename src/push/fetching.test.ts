@@ -281,6 +281,23 @@ describe("a host that cannot be dialled and polls instead", () => {
     await set.clock.advance(310_000);
     expect(host.manifest).toBe(set.release("two").digest);
   });
+
+  it("and takes longer over a release than a push may, is asked what became of it before it is sent again", async () => {
+    const set = setUp({ fetchOverdueMs: 1_000_000 });
+    const host = set.host("h1");
+    want(set, host, set.release("one"), ["dial", "poll"]);
+    await set.clock.advance(1_000);
+    await fetchAndReport(set, host);
+    host.requests.length = 0;
+    host.fault = "ambiguous";
+    want(set, host, set.release("two"), ["dial", "poll"]);
+    await set.clock.advance(300_000);
+    const [first, ...later] = host.requests.map(({ isFull }) => isFull);
+    expect(first).toBe(true);
+    expect(later.length).toBeGreaterThan(2);
+    expect(later).not.toContain(true);
+    expect(set.pusher.status(host.id)?.lastError?.class).toBe("onFallback");
+  });
 });
 
 describe("what a poll finds", () => {

@@ -131,5 +131,6 @@ export function judged(
   }
   const hasReported = entry.reportedMs !== -1 && atMs - entry.reportedMs < fetchOverdueMs;
   if (!outcomePolicies[raw.kind].countsAsUnreachable || !hasReported) return raw;
-  return outcome("onFallback", `${raw.kind}: ${raw.message}`);
+  const { mayHaveBegun } = raw;
+  return { ...outcome("onFallback", `${raw.kind}: ${raw.message}`), mayHaveBegun };
 }

@@ -56,6 +56,8 @@ export interface PushOutcome {
   /** The host's fence, with `stale`. */
   readonly hostFence: Fence | undefined;
   readonly retryAfterMs: number | undefined;
+  /** The host may be at it, whatever else is known: no answer came after the request was sent. */
+  readonly mayHaveBegun: boolean;
 }
 
 export interface OutcomePolicy {
@@ -193,6 +195,7 @@ export function outcome(kind: OutcomeKind, message: string): PushOutcome {
     missing: nothing,
     hostFence: undefined,
     retryAfterMs: undefined,
+    mayHaveBegun: kind === "ambiguous",
   };
 }
 
@@ -233,6 +236,7 @@ function synced(reply: SyncReply): PushOutcome {
     missing: nothing,
     hostFence: undefined,
     retryAfterMs: undefined,
+    mayHaveBegun: false,
   };
 }
 

@@ -8,7 +8,7 @@ import { checkpointOf, isWorthCheckpoint, restoreStatus } from "./host-checkpoin
 import { isParkedFor, needsPush, newStatus, type HostStatus } from "./host-status.ts";
 import { outcome, type OutcomeKind, type PushForm, type PushOutcome } from "./outcome.ts";
 import { afterOutcome, afterRetarget, afterSignOfLife, backoffMs } from "./status-reducer.ts";
-import { configClassOf, syncClassOf } from "./sync-class.ts";
+import { syncClassOf } from "./sync-class.ts";
 
 const rules = { unreachableFailures: 3, unreachableAfterMs: 5_000, lostAfterMs: 86_400_000 };
 const digestOf = (letter: string): Digest => `sha256:${letter.repeat(64)}`;
@@ -68,6 +68,17 @@ function replied(kind: OutcomeKind, parts: Partial<SyncReply> = {}): PushOutcome
 const rejected = replied("rejected", {
   manifest: digestOf("0"),
   configs: [{ name: "c", digest: digestOf("9"), result: "rejected", message: "line 1" }],
+});
+
+describe("what a host asked for", () => {
+  const asking = newStatus({ asked: ["c"], askedRounds: 1 });
+  const silent = outcome("onFallback", "");
+
+  it("is still to come where nothing was sent, and was sent once a request has left", () => {
+    expect(after(asking, silent)).toMatchObject({ asked: ["c"], unanswered: undefined });
+    const unknown = after(asking, { ...silent, mayHaveBegun: true });
+    expect(unknown).toMatchObject({ asked: undefined, unanswered: manifest.digest });
+  });
 });
 
 describe("reachability", () => {
@@ -369,30 +380,5 @@ describe("a checkpoint", () => {
     const restored = throughJson(failing(Array(4).fill("timeout"), 5_000));
     expect(restored).toMatchObject({ reachability: "unreachable", failures: 4 });
     expect(restored.nextAttemptMs).toBe(77 + 7_500);
-  });
-});
-
-describe("the classes of a config", () => {
-  it("follow the precedence neverSeen, unreachable, rejected, applied, pending", () => {
-    const classOf = (status: HostStatus) =>
-      configClassOf(status, manifest.digest, "c", digestOf("1"));
-    const applied = after(newStatus(), replied("synced"));
-    expect(classOf(newStatus())).toBe("neverSeen");
-    expect(classOf(applied)).toBe("applied");
-    expect(classOf(after(newStatus(), rejected))).toBe("rejected");
-    expect(classOf(after(newStatus(), replied("differs", { manifest: digestOf("0") })))).toBe(
-      "pending",
-    );
-    const gone = [0, 1, 2].reduce(
-      (status, turn) => after(status, outcome("timeout", ""), { atMs: turn * 5_000 }),
-      applied,
-    );
-    expect(classOf(gone)).toBe("unreachable");
-  });
-
-  it("count a removed config as applied when the host no longer has it", () => {
-    const status = after(newStatus(), replied("synced"));
-    expect(configClassOf(status, manifest.digest, "gone", undefined)).toBe("applied");
-    expect(configClassOf(status, manifest.digest, "c", undefined)).toBe("pending");
   });
 });

@@ -75,7 +75,7 @@ export function afterOutcome(
     pushed.kind === "offered" ||
     pushed.kind === "offers" ||
     pushed.kind === "overdue" ||
-    pushed.kind === "onFallback";
+    (pushed.kind === "onFallback" && !pushed.mayHaveBegun);
   if (!isUnsent) next.asked = undefined;
   next.nextAttemptMs = undefined;
   next.nextAttemptWallMs = undefined;
@@ -86,7 +86,7 @@ export function afterOutcome(
   } else if (policy.countsAsUnreachable && !context.isVerdictHeld) {
     countFailure(next, moment.atMs, context.rules);
   }
-  if (pushed.kind === "ambiguous") next.unanswered = sent.manifest.digest;
+  if (pushed.mayHaveBegun) next.unanswered = sent.manifest.digest;
   else if (policy.isSignOfLife && pushed.kind !== "busy") next.unanswered = undefined;
   if (pushed.kind === "differs" && pushed.reply !== undefined) unparkUndone(next, pushed.reply);
   if (pushed.reply !== undefined) takeReply(next, pushed.reply, sent, moment);
