@@ -113,7 +113,7 @@ describe("releases and rollouts", () => {
     expectAnswer(bad.json, "Host");
     const list = await send("/v1/rollouts?limit=1");
     expectAnswer(list.json, "RolloutList");
-    expect(list.json).toMatchObject({ rollouts: [{ id: started.json?.["id"] }] });
+    expect(list.json).toMatchObject({ rollouts: [{ id: started.json?.["id"], state: "active" }] });
     const undone = await send(`${url}/undo`, { method: "POST" });
     expect([undone.status, undone.json?.["undoes"]]).toEqual([201, started.json?.["id"]]);
     expectAnswer(undone.json, "Rollout");

@@ -208,14 +208,14 @@ export const answerSchemas = {
   ReleaseList: object({
     releases: list(object({ name: anyText, digest, size: integer, author: anyText, at: anyText })),
   }),
-  /** Lists leave `counts`, `problems` and `missing` out. */
+  /** Lists leave `counts`, `problems` and `missing` out, and so say `active` for `running` and `complete`. */
   Rollout: object(
     {
       id: anyText,
       config: anyText,
       digest: nullable(digest),
       selector: anyText,
-      state: { type: "string", enum: ["running", "complete", "superseded", "undone"] },
+      state: { type: "string", enum: ["active", "running", "complete", "superseded", "undone"] },
       author: anyText,
       at: anyText,
       undoes: anyText,

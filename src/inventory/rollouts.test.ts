@@ -218,6 +218,25 @@ describe("undoing a rollout", () => {
     ]);
   });
 
+  it("is told of, as a rollout is, before its record says that it is in effect", async () => {
+    const { release, rollouts, store } = create();
+    const request = { config: "c", digest: await release("c", "1"), selector: "*", ...by };
+    const told: string[] = [];
+    /** The record is not written before somebody was told. */
+    const tells = async (name: string, change: (committed: () => Promise<void>) => unknown) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      store.faults = interleave(isFlip, () => promise);
+      await change(async () => {
+        told.push(name);
+        resolve();
+      });
+    };
+    await tells("rollout", (committed) => rollouts.start(request, committed));
+    const [{ id } = { id: "" }] = await rollouts.list(1);
+    await tells("undo", (committed) => rollouts.undo(id, by, committed));
+    expect(told).toEqual(["rollout", "undo"]);
+  });
+
   it("of a first rollout takes the config away again", async () => {
     const { start, rollouts, held, fleets } = create();
     const { id } = await start("c", "1", "*");

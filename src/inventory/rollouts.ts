@@ -42,6 +42,14 @@ export interface RolloutRequest {
 
 type Draft = Omit<StoredRollout, "id" | "state">;
 
+/**
+ * Called as soon as the rules are changed: hosts need not wait for what is then written for people. The change is
+ * answered when both are done.
+ */
+type OnCommitted = () => Promise<void>;
+
+const nobody: OnCommitted = () => Promise.resolve();
+
 /** The rollouts in one store. */
 export class Rollouts {
   readonly #store: Store;
@@ -65,7 +73,7 @@ export class Rollouts {
    * Puts a release on (or removes a config from) the hosts that the selector matches. Throws
    * CONFIG_INVALID, SELECTOR_INVALID, RELEASE_NOT_FOUND, RULES_FULL and the store's errors.
    */
-  async start(request: RolloutRequest): Promise<Rollout> {
+  async start(request: RolloutRequest, committed = nobody): Promise<Rollout> {
     const config = parseConfigName(request.config);
     const selector = parseSelector(request.selector);
     if (request.digest !== null) await this.#releases.require(config, request.digest);
@@ -85,14 +93,18 @@ export class Rollouts {
       };
       checkConfigCount(fleet, draft, rule);
       return draft;
-    });
+    }, committed);
   }
 
   /**
    * Drops the rules of a rollout and restores those it superseded, as a new rollout. Throws
    * ROLLOUT_NOT_FOUND, and ROLLOUT_SUPERSEDED where it is no longer what the rules say.
    */
-  async undo(id: string, by: { readonly author: string; readonly at: string }): Promise<Rollout> {
+  async undo(
+    id: string,
+    by: { readonly author: string; readonly at: string },
+    committed = nobody,
+  ): Promise<Rollout> {
     const undone = await this.#stored(id);
     if (undone === undefined) throw notFound(id);
     const rollout = await this.#apply((fleet, revision) => {
@@ -101,7 +113,7 @@ export class Rollouts {
         throw supersededError(undone, fleet);
       }
       return undoDraft(undone, revision, by);
-    });
+    }, committed);
     // Only a word for people: the rules already say that the rollout is out of effect.
     await this.#store
       .update(keys.rollout(id), { set: { state: "undone" } }, [
@@ -133,7 +145,10 @@ export class Rollouts {
     }
   }
 
-  async #apply(draftOf: (fleet: Fleet, revision: number, id: string) => Draft): Promise<Rollout> {
+  async #apply(
+    draftOf: (fleet: Fleet, revision: number, id: string) => Draft,
+    committed: OnCommitted,
+  ): Promise<Rollout> {
     let id = "";
     let last: Draft | undefined;
     const fleet = await this.#fleets.change(async (current, revision) => {
@@ -151,11 +166,12 @@ export class Rollouts {
     if (last === undefined) throw new Error("Unreachable: a fleet changes only by a patch");
     const key = keys.rollout(id);
     // A failure here is harmless: the state is derived. It only spares readers a doubt later.
-    await this.#store
+    const marked = this.#store
       .update(key, { set: { state: "active" } }, [
         { kind: "equal", attribute: "state", value: "starting" },
       ])
       .catch(ignoreStoreError);
+    await Promise.all([committed(), marked]);
     return shown({ ...last, id, state: "active" }, fleet);
   }
 

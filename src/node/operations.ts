@@ -48,7 +48,8 @@ export interface RolloutView {
   readonly config: string;
   readonly digest: string | null;
   readonly selector: string;
-  readonly state: "running" | "complete" | "superseded" | "undone";
+  /** `active`: in effect, and in a list, which does not count how far it is. */
+  readonly state: "active" | "running" | "complete" | "superseded" | "undone";
   readonly author: string;
   readonly at: string;
   readonly undoes?: string;
@@ -223,14 +224,10 @@ export class Operations {
   ): Promise<RolloutView> {
     this.#requireTable();
     const { config, digest, selector = "" } = body;
-    const rollout = await this.#ports.inventory.rollouts.start({
-      config,
-      digest,
-      selector,
-      author: actor,
-      at: this.#at(),
-    });
-    await this.#ports.hint({ fleet: "change" });
+    const rollout = await this.#ports.inventory.rollouts.start(
+      { config, digest, selector, author: actor, at: this.#at() },
+      () => this.#ports.hint({ fleet: "change" }),
+    );
     this.#ports.events.emit("rollout.started", {
       id: rollout.id,
       config,
@@ -243,11 +240,11 @@ export class Operations {
 
   async undoRollout(id: string, actor: string): Promise<RolloutView> {
     this.#requireTable();
-    const rollout = await this.#ports.inventory.rollouts.undo(id, {
-      author: actor,
-      at: this.#at(),
-    });
-    await this.#ports.hint({ fleet: "rollback" });
+    const rollout = await this.#ports.inventory.rollouts.undo(
+      id,
+      { author: actor, at: this.#at() },
+      () => this.#ports.hint({ fleet: "rollback" }),
+    );
     this.#ports.events.emit("rollout.started", {
       id: rollout.id,
       config: rollout.config,
@@ -261,7 +258,7 @@ export class Operations {
 
   async listRollouts(limit: number): Promise<{ rollouts: RolloutView[] }> {
     const rollouts = await this.#ports.inventory.rollouts.list(limit);
-    return { rollouts: rollouts.map((rollout) => rolloutView(rollout, "running")) };
+    return { rollouts: rollouts.map((rollout) => rolloutView(rollout, "active")) };
   }
 
   /** Throws ROLLOUT_NOT_FOUND. */
@@ -381,7 +378,10 @@ export class Operations {
   }
 }
 
-function rolloutView(rollout: Rollout, whileActive: "running" | "complete"): RolloutView {
+function rolloutView(
+  rollout: Rollout,
+  whileActive: "active" | "running" | "complete",
+): RolloutView {
   return {
     id: rollout.id,
     config: rollout.config,

@@ -38,7 +38,7 @@ export function registerRollout(program: Command, shell: CommandShell): void {
   shell.onApi(
     rollout
       .command("ls")
-      .description("Lists rollouts, newest first.")
+      .description("Lists rollouts, newest first. How far an active one is, `rollout show` says.")
       .addHelpText("after", examples("coxswain rollout ls")),
     listRollouts,
   );
