@@ -45,7 +45,17 @@ function frame(more: Partial<DemoFrame> = {}): DemoFrame {
     release: {
       number: 2,
       digest: `sha256:${"ab".repeat(32)}`,
-      counts: { total: 200, applied: 175, pending: 5, rejected: 0, unreachable: 20, neverSeen: 0 },
+      rollout: {
+        state: "running",
+        counts: {
+          total: 200,
+          applied: 175,
+          pending: 5,
+          rejected: 0,
+          unreachable: 20,
+          neverSeen: 0,
+        },
+      },
     },
     unreachable: Array.from({ length: 10 }, (_, index) => host(`host-${index}`)),
     events: Array.from({ length: 30 }, (_, index) => `06:00:${index}  event ${index}`),
@@ -69,6 +79,14 @@ test("a frame at 80 x 23 shows nodes, counts, reasons, newest events and keys", 
   expect(text).not.toContain("event 0\n");
   expect(text).toContain("k kill a node");
   expect(text).toContain("kill -9 1002");
+});
+
+test("a release that another rollout replaced is not said to be on hosts", () => {
+  const { release } = frame();
+  const rollout = { state: "superseded", counts: release?.rollout?.counts };
+  const replaced = frame({ release: release && { ...release, rollout } });
+  const text = renderFrame(replaced, { columns: 80, rows: 30 }, false).join("\n");
+  expect(text).toContain("(abababababab): superseded by another rollout");
 });
 
 test("no frame is larger than its terminal, and the counts and keys always stay", () => {

@@ -4,7 +4,7 @@
  * Lines fit the terminal: long ones are cut, and what there is no room for is left out from the
  * middle (problems and events), never the counts or the keys.
  */
-import type { HostView, StatusView } from "../api-shapes.ts";
+import type { HostView, RolloutView, StatusView } from "../api-shapes.ts";
 import { paint, type Colour } from "../cli-context.ts";
 import { printable, shortDigest, type SyncCounts } from "../format.ts";
 
@@ -21,7 +21,11 @@ export interface DemoFrame {
   readonly status: StatusView | undefined;
   readonly nodes: readonly FrameNode[];
   readonly release:
-    | { readonly number: number; readonly digest: string; readonly counts?: SyncCounts }
+    | {
+        readonly number: number;
+        readonly digest: string;
+        readonly rollout: Pick<RolloutView, "state" | "counts"> | undefined;
+      }
     | undefined;
   readonly unreachable: readonly HostView[];
   /** Newest last. */
@@ -122,15 +126,20 @@ function hostLines({ status, release }: DemoFrame, columns: number): Line[] {
     ],
   ];
   if (release !== undefined) {
-    const held =
-      release.counts === undefined
-        ? ""
-        : `: on ${release.counts.applied} of ${release.counts.total} hosts`;
+    const { number, digest, rollout } = release;
     lines.push([
-      [`release ${release.number} of routes.json (${shortDigest(release.digest)})${held}`],
+      [`release ${number} of routes.json (${shortDigest(digest)})${standingOf(rollout)}`],
     ]);
   }
   return lines;
+}
+
+/** The counts of a rollout that others took the hosts of are those of before. */
+function standingOf(rollout: Pick<RolloutView, "state" | "counts"> | undefined): string {
+  if (rollout === undefined) return "";
+  const { state, counts } = rollout;
+  if (state === "superseded" || state === "undone") return `: ${state} by another rollout`;
+  return counts === undefined ? "" : `: on ${counts.applied} of ${counts.total} hosts`;
 }
 
 /** The bar: cells in proportion, at least one for whatever is not zero. */

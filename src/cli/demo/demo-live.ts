@@ -120,7 +120,7 @@ class LiveView {
 
   #frame(): DemoFrame {
     const { release, plan } = this.#cluster;
-    const { counts, status, unreachable, events } = this.#watch;
+    const { rollout, status, unreachable, events } = this.#watch;
     return {
       elapsedMs: this.#context.clock.monotonicMs() - this.#startMs,
       status,
@@ -129,10 +129,10 @@ class LiveView {
         apiUrl,
         pid: this.#cluster.pidOf(slot),
       })),
-      release:
-        release === undefined
-          ? undefined
-          : { ...release, ...(counts === undefined ? {} : { counts }) },
+      release: release && {
+        ...release,
+        rollout: rollout?.id === release.rolloutId ? rollout : undefined,
+      },
       unreachable,
       events: events.lines(),
       note: this.#note,

@@ -3,11 +3,10 @@
  *
  * A node that does not answer is nothing special here: the next one is asked.
  */
-import type { HostView, StatusView } from "../api-shapes.ts";
+import type { HostView, RolloutView, StatusView } from "../api-shapes.ts";
 import { createApiClient } from "../api-client.ts";
 import { createApiTransport } from "../api-transport.ts";
 import type { CliContext } from "../cli-context.ts";
-import type { SyncCounts } from "../format.ts";
 import { isCoxswainError } from "../../kernel/errors.ts";
 import type { DemoCluster } from "./demo-cluster.ts";
 import { DemoEvents } from "./demo-events.ts";
@@ -19,7 +18,8 @@ const listedHostsMax = 10;
 export class DemoWatch {
   readonly events = new DemoEvents();
   status: StatusView | undefined;
-  counts: SyncCounts | undefined;
+  /** Of the demo's last release at the last look. */
+  rollout: RolloutView | undefined;
   unreachable: readonly HostView[] = [];
   readonly #cluster: DemoCluster;
 
@@ -36,8 +36,7 @@ export class DemoWatch {
         this.status.hosts.unreachable === 0
           ? []
           : (await api.hosts({ sync: "unreachable", limit: listedHostsMax })).hosts;
-      this.counts =
-        release === undefined ? undefined : (await api.rollout(release.rolloutId)).counts;
+      this.rollout = release === undefined ? undefined : await api.rollout(release.rolloutId);
     } catch (error) {
       signal.throwIfAborted();
       if (!isCoxswainError(error)) throw error;
