@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 import { startDynamodbLocal } from "../integration/dynamodb-local.ts";
+import { filledRatio } from "../src/cli/plan/capacity-units.ts";
 import { idleUnits, rolloutUnits, sumUnits, type UnitRow } from "../src/cli/plan/store-cost.ts";
 import { CostCluster, realGround, storeLatencyMs, virtualGround } from "./cost-cluster.ts";
 import type { CostPlan, Ground } from "./cost-cluster.ts";
@@ -133,7 +134,7 @@ const compared = (found: number, formula: number) =>
 
 function rowOf({ plan, ground, storeCallMs, idle, rollout }: Measured): TableRow {
   const load = loadOf(plan, storeCallMs);
-  const idleRows = idleUnits(load);
+  const idleRows = ground === "real" ? idleUnits(load).map(asLocal(plan)) : idleUnits(load);
   const rolloutRows = rolloutUnits(load, contentBytes);
   return {
     nodes: plan.nodes,
@@ -144,6 +145,15 @@ function rowOf({ plan, ground, storeCallMs, idle, rollout }: Measured): TableRow
     // Reads of a rollout drown in those of idling; its writes are what it costs.
     "rollout write units": compared(writesOf(rollout), sumUnits(rolloutRows, "write")),
   };
+}
+
+/**
+ * DynamoDB Local takes nothing for keys of a batch that have no item; DynamoDB takes the least of a read for
+ * each, as the formula has it. Partitions that never had a host have no head.
+ */
+function asLocal({ hosts, partitions }: CostPlan): (row: UnitRow) => UnitRow {
+  const ratio = filledRatio(hosts / partitions);
+  return (row) => (row.kind === "head" ? { ...row, units: row.units * ratio } : row);
 }
 
 /** Beats go on while a rollout runs and are no part of it. */

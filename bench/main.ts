@@ -5,6 +5,10 @@ const benchmarks: Readonly<Record<string, { what: string; file: string }>> = {
     file: "./placement.ts",
   },
   push: { what: "pushes/s to 5,000 hosts against a plain undici loop", file: "./push.ts" },
+  sizes: {
+    what: "what the size of a content costs a push: the most that deltas could save",
+    file: "./sizes.ts",
+  },
   memory: { what: "resident memory per open host connection", file: "./memory.ts" },
   propagation: {
     what: "one-host change: API to durable apply, leg by leg",

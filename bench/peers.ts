@@ -45,6 +45,8 @@ interface Subject {
   readonly send: (round: number) => Promise<number | void>;
   /** Of all processes that take part, besides this one. */
   readonly pids: readonly number[];
+  /** The same from when its caller was told that the change is durable, where it is made durable first. */
+  readonly answeredMs?: readonly number[];
   readonly stop: () => Promise<void>;
 }
 
@@ -102,11 +104,19 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
       "CPU us / receiver": median(cpuUs.get(system)?.slice(warmupRounds) ?? []).toFixed(0),
       "time / coxswain's": medianRatio(ms, own).toFixed(2),
       ...(nats && { "time / NATS's": medianRatio(ms, nats).toFixed(2) }),
+      "from the answer, ms": fromAnswer(subjects.get(system), nats),
       rounds: ms.map((each) => each.toFixed(0)).join(" "),
     }));
   } finally {
     for (const { stop } of subjects.values()) await stop();
   }
+}
+
+/** The median, and what that is of NATS's whole time. */
+function fromAnswer(subject: Subject | undefined, nats: readonly number[] | undefined): string {
+  const ms = subject?.answeredMs?.slice(warmupRounds);
+  if (ms === undefined) return "";
+  return median(ms).toFixed(0) + (nats ? ` (${medianRatio(ms, nats).toFixed(2)})` : "");
 }
 
 async function timed(send: () => Promise<number | void>): Promise<number> {
@@ -130,11 +140,15 @@ async function startReverse(count: number): Promise<Subject> {
   const { cluster, sink } = fleet;
   const [node] = cluster.nodes;
   const apiUrl = node?.apiUrl ?? "";
+  const answeredMs: number[] = [];
   return {
     pids: [sink.pid, node?.pid ?? 0],
+    answeredMs,
     async send(round) {
-      const { startMs, manifest } = await rollOut(apiUrl, contentOf(round));
-      return (await untilHeld(sink, manifest, count, heldWaitMs)) - startMs;
+      const { startMs, answerMs, manifest } = await rollOut(apiUrl, contentOf(round));
+      const heldMs = await untilHeld(sink, manifest, count, heldWaitMs);
+      answeredMs.push(heldMs - answerMs);
+      return heldMs - startMs;
     },
     stop: () => fleet.stop(),
   };

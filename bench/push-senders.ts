@@ -21,6 +21,8 @@ import { emptyView } from "../src/ring/view.ts";
 export const contentBytes = 1_024;
 export const inFlightMax = 256;
 const keepAliveMs = 300_000;
+/** Of a line of a release. */
+const lineBytesMin = 25;
 
 export interface Release {
   readonly content: Buffer;
@@ -203,10 +205,11 @@ export function hostAt(index: number, port: number): Host {
   return { id: `host-${index}` as HostId, address: `http://127.${high}.${middle}.${low}:${port}` };
 }
 
-export function releaseOf(round: number): Release {
+export function releaseOf(round: number, bytes = contentBytes): Release {
   const random = createRandom(`release ${round}`);
   const line = () => `setting_${Math.floor(random.next() * 1e9)} = ${random.next()};\n`;
-  const content = Buffer.from(Array.from({ length: 40 }, line).join("")).subarray(0, contentBytes);
+  const lines = Array.from({ length: Math.ceil(bytes / lineBytesMin) }, line);
+  const content = Buffer.from(lines.join("")).subarray(0, bytes);
   const name = "app.conf";
   const digest = digestOf(content);
   const manifest: Manifest = {

@@ -35,7 +35,7 @@ import { createUndiciTransport } from "./undici-transport.ts";
 
 const warmPasses = 4;
 /** Whatever was asked for, no further round begins after this. */
-const runMaxMs = 55_000;
+const runMaxMs = 110_000;
 const baseline = "undici request";
 
 const senders: Readonly<Record<string, () => Sender>> = {
