@@ -9,7 +9,6 @@ import type { TableDescription } from "@aws-sdk/client-dynamodb";
 import { systemClock } from "../kernel/clock.ts";
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { DynamodbConnection, type DynamodbOptions } from "./dynamodb-client.ts";
-import { failureOfRead } from "./dynamodb-errors.ts";
 
 const keyText = "pk HASH S, sk RANGE S";
 /** First pause between two looks at a new table; it doubles up to the longest. */
@@ -58,13 +57,15 @@ async function untilActive(
 
 async function describe(connection: DynamodbConnection): Promise<TableDescription | undefined> {
   const command = new DescribeTableCommand({ TableName: connection.target.table });
-  const answer = await connection.run("describeTable", "table", (client, options) =>
-    client.send(command, options),
-  );
-  if (answer.kind === "answer") return answer.value.Table;
-  const error = failureOfRead(answer, connection.target);
-  if (isCoxswainError(error, "CLUSTER_NOT_INITIALISED")) return undefined;
-  throw error;
+  try {
+    const { Table: table } = await connection.read("describeTable", "table", (client, options) =>
+      client.send(command, options),
+    );
+    return table;
+  } catch (error) {
+    if (isCoxswainError(error, "CLUSTER_NOT_INITIALISED")) return undefined;
+    throw error;
+  }
 }
 
 /** False where another caller made the table first or the answer got lost: describing it tells. */

@@ -1,14 +1,22 @@
 /**
  * One client of DynamoDB: its sockets, the deadline of each call, and what is reported of it.
  *
- * The SDK makes one attempt a call; retries are the caller's decision, who knows what is urgent.
+ * The SDK makes one attempt a call; retries are the caller's decision, who knows what is urgent. One
+ * exception: the store closes connections that rest, and a request may leave on one just then. A read that
+ * lost its connection goes once more; writes are the caller's, because they may have landed.
  * The deadline is this module's own and covers everything from credentials to the last byte of the
  * answer, because the SDK's request timeout ends at the first header.
  */
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { systemClock, type Clock } from "../kernel/clock.ts";
 import { CoxswainError } from "../kernel/errors.ts";
-import { classifyFailure, type StoreFailure, type StoreTarget } from "./dynamodb-errors.ts";
+import {
+  classifyFailure,
+  failureOfRead,
+  isConnectionLost,
+  type StoreFailure,
+  type StoreTarget,
+} from "./dynamodb-errors.ts";
 import type { ItemKind } from "./item-kind.ts";
 import type { StoreCall } from "./store.ts";
 
@@ -91,13 +99,30 @@ export class DynamodbConnection {
     kind: ItemKind,
     request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
     failureIn?: (value: T) => StoreFailure | undefined,
+    timeoutMs = this.#requestTimeoutMs,
   ): Promise<Answer<T>> {
     const startMs = this.#clock.monotonicMs();
-    const answer = await this.#attempt(request);
+    const answer = await this.#attempt(request, timeoutMs);
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
     const failure = answer.kind === "answer" ? failureIn?.(answer.value) : undefined;
     this.#onCall?.(call, outcomeOf(failure ?? answer), seconds, unitsOf(answer), kind);
     return answer;
+  }
+
+  /** Makes a request that changes nothing, twice at most within the time of one; throws as Store's reads do. */
+  async read<T extends object>(
+    call: Parameters<StoreObserver>[0],
+    kind: ItemKind,
+    request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const endMs = this.#clock.monotonicMs() + this.#requestTimeoutMs;
+    let answer = await this.run(call, kind, request);
+    const leftMs = endMs - this.#clock.monotonicMs();
+    if (answer.kind === "unknown" && isConnectionLost(answer.cause) && leftMs > 0) {
+      answer = await this.run(call, kind, request, undefined, leftMs);
+    }
+    if (answer.kind === "answer") return answer.value;
+    throw failureOfRead(answer, this.target);
   }
 
   close(): void {
@@ -107,6 +132,7 @@ export class DynamodbConnection {
 
   async #attempt<T>(
     request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
+    timeoutMs: number,
   ): Promise<Answer<T>> {
     if (this.#isClosed) {
       const error = new CoxswainError("STORE_UNAVAILABLE", "The store has been closed");
@@ -114,7 +140,7 @@ export class DynamodbConnection {
     }
     const abort = new AbortController();
     const deadline = Promise.withResolvers<never>();
-    const cancel = this.#clock.after(this.#requestTimeoutMs, () => {
+    const cancel = this.#clock.after(timeoutMs, () => {
       deadline.reject(new Error(`no answer within ${this.#requestTimeoutMs} ms`));
       abort.abort();
     });

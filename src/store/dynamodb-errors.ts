@@ -97,6 +97,12 @@ export function failureOfRead(failure: StoreFailure, target: StoreTarget): Coxsw
   return storeError("STORE_UNAVAILABLE", cause, target);
 }
 
+/** True where the connection of a request ended before its answer, which is no verdict on the store. */
+export function isConnectionLost(cause: Error): boolean {
+  const { code } = cause as NodeJS.ErrnoException;
+  return code === "ECONNRESET" || code === "EPIPE";
+}
+
 function codeOf(cause: Error, status: number | undefined): ErrorCode | undefined {
   if (Object.hasOwn(codesByName, cause.name)) return codesByName[cause.name];
   if (isRegionMissing(cause)) return "OPTION_INVALID";

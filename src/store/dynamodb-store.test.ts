@@ -1,5 +1,6 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
+import { ManualClock } from "../kernel/manual-clock.ts";
 import { keys } from "./store.ts";
 import { answer, failure, listen, open, serve, undoAll } from "./test-server.ts";
 
@@ -50,6 +51,39 @@ describe("getMany", () => {
   test("of no keys makes no request", async () => {
     const endpoint = await serve(failure(500, "InternalServerError"));
     expect(await open(endpoint).getMany([])).toEqual([]);
+  });
+});
+
+describe("a read whose connection ends before the answer", () => {
+  test("goes once more, and a write does not", async () => {
+    let requestCount = 0;
+    const endpoint = await serve((...exchange) => {
+      if (++requestCount % 2 === 1) exchange[0].socket.resetAndDestroy();
+      else answer(200, {})(...exchange);
+    });
+    const store = open(endpoint);
+    expect(await store.get(key)).toBeUndefined();
+    expect(await store.getMany([key])).toEqual([]);
+    expect(await store.query("test", { limit: 1 })).toMatchObject({ items: [] });
+    expect(requestCount).toBe(6);
+    expect(await store.put(item)).toMatchObject({ kind: "unknown" });
+    expect(requestCount).toBe(7);
+  });
+
+  test("has the time of one call for both", async () => {
+    const clock = new ManualClock();
+    let received = Promise.withResolvers<IncomingMessage>();
+    const endpoint = await serve((request) => received.resolve(request));
+    const read = open(endpoint, { clock, requestTimeoutMs: 7_000 }).get(key);
+    const ended = read.catch((error: unknown) => error);
+    const first = await received.promise;
+    received = Promise.withResolvers();
+    await clock.advance(6_000);
+    first.socket.resetAndDestroy();
+    await received.promise;
+    await clock.advance(1_000);
+    expect(await ended).toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(clock.timerCount).toBe(0);
   });
 });
 

@@ -23,7 +23,6 @@ import {
   encodeKey,
   type WireItem,
 } from "./dynamodb-codec.ts";
-import { failureOfRead } from "./dynamodb-errors.ts";
 import { DynamodbInserts } from "./dynamodb-inserts.ts";
 import {
   checkAttributes,
@@ -81,10 +80,8 @@ export class DynamodbStore implements Store {
       ConsistentRead: true,
       ReturnConsumedCapacity: "TOTAL",
     } as const;
-    const { Item: wire } = this.#answerOf(
-      await this.#connection.run("get", itemKindOf(key), (client, options) =>
-        client.send(new GetItemCommand(input), options),
-      ),
+    const { Item: wire } = await this.#connection.read("get", itemKindOf(key), (client, options) =>
+      client.send(new GetItemCommand(input), options),
     );
     return wire === undefined ? undefined : decodeItem(wire);
   }
@@ -230,10 +227,8 @@ export class DynamodbStore implements Store {
       RequestItems: { [this.#table]: { Keys: keys, ConsistentRead: !isEventual } },
       ReturnConsumedCapacity: "TOTAL",
     });
-    const answer = this.#answerOf(
-      await this.#connection.run("getMany", kind, (client, options) =>
-        client.send(command, options),
-      ),
+    const answer = await this.#connection.read("getMany", kind, (client, options) =>
+      client.send(command, options),
     );
     return {
       found: answer.Responses?.[this.#table] ?? [],
@@ -254,11 +249,8 @@ export class DynamodbStore implements Store {
       ReturnConsumedCapacity: "TOTAL",
       ...(start !== undefined && { ExclusiveStartKey: start }),
     });
-    return this.#answerOf(
-      await this.#connection.run("query", itemKindOf({ pk, sk: prefix }), (client, options) =>
-        client.send(command, options),
-      ),
-    );
+    const kind = itemKindOf({ pk, sk: prefix });
+    return this.#connection.read("query", kind, (client, options) => client.send(command, options));
   }
 
   #stuckError(unreadCount: number, keyCount: number): CoxswainError {
@@ -266,11 +258,6 @@ export class DynamodbStore implements Store {
       "STORE_THROTTLED",
       `Table \`${this.#table}\` left ${unreadCount} of ${keyCount} keys unread in ${stuckRequestsMax} requests`,
     );
-  }
-
-  #answerOf<T>(answer: Answer<T>): T {
-    if (answer.kind === "answer") return answer.value;
-    throw failureOfRead(answer, this.#connection.target);
   }
 }
 

@@ -54,6 +54,12 @@ describeStoreContract("DynamodbStore on the embedded store", async () => {
   return { store, close: () => store.close() };
 });
 
+test("leaves it to clients to close connections that rest", async () => {
+  const reply = await fetch(shared.endpoint);
+  await reply.text();
+  expect(reply.headers.get("keep-alive")).toBeNull();
+});
+
 test("data on disk survives a stop and a start", async () => {
   const dir = join(await temporaryFolder(), "made", "on-demand");
   const first = await start({ dir });

@@ -45,6 +45,8 @@ export async function startEmbeddedStore(
     ...(dir !== undefined && { path: dir }),
   });
   guard(server);
+  // A connection that rests is the client's to close: closed here, a request may already be on its way.
+  server.keepAliveTimeout = 0;
   try {
     await listen(server, port, host);
   } catch (error) {
