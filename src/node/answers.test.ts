@@ -29,6 +29,7 @@ function hostOf(id: string, partition: number, labels = {}): KnownHost {
 const hosts = [hostOf("c", 1, { role: "edge" }), hostOf("a", 1), hostOf("b", 2), hostOf("d", 2)];
 const source = (partition: number) =>
   partition === 3 ? undefined : hosts.filter((host) => host.partition === partition);
+const recordsOf = (partition: number) => (source(partition) ?? []).map(({ record }) => record);
 const ownerOf = (partition: number) => `n${partition}`;
 const query = { partitions: [1, 2], limit: 10, isDetailed: false };
 const idsOf = (answer: { hosts: readonly { id: string }[] }) => answer.hosts.map(({ id }) => id);
@@ -111,7 +112,7 @@ describe("taken addresses", () => {
       { id: "x", address: "http://b:9000" },
       { id: "y", address: "http://y:9000" },
     ];
-    expect(takenAddresses(asked, [1, 2, 3], source)).toEqual([
+    expect(takenAddresses(asked, [1, 2, 3], recordsOf)).toEqual([
       { id: "x", address: "http://b:9000", by: "b" },
     ]);
   });

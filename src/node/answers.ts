@@ -2,6 +2,7 @@
  * Answers about the hosts of some partitions: from memory where they are served here, else nothing
  * (`unserved`), so that the asking node can look elsewhere and count every partition exactly once.
  */
+import type { HostRecord } from "../inventory/host.ts";
 import type { DamagedHost } from "../inventory/hosts.ts";
 import { parseSelector, type Selector } from "../inventory/selector.ts";
 import { Tally, hostView, passes, type HostFilter, type KnownHost } from "./host-views.ts";
@@ -63,20 +64,25 @@ export function answerCounts(
   return { counts: tally.counts, problems: tally.problems, unserved };
 }
 
-/** Which of `asked` addresses belong to another host of `partitions` already. */
+/**
+ * Which of `asked` addresses belong to another host of `partitions` already. Every request of an import
+ * looks at all hosts: at their records, and nothing else of them.
+ */
 export function takenAddresses(
   asked: readonly HostAddress[],
   partitions: Iterable<number>,
-  source: HostSource,
+  recordsOf: (partition: number) => Iterable<HostRecord>,
 ): TakenAddress[] {
   const byAddress = new Map(asked.map((host) => [host.address, host]));
   // Hosts that nobody dials have none, which is no address to share.
   byAddress.delete("");
   const taken: TakenAddress[] = [];
-  forEachHost(partitions, source, ({ record }) => {
-    const host = byAddress.get(record.address);
-    if (host !== undefined && host.id !== record.id) taken.push({ ...host, by: record.id });
-  });
+  for (const partition of partitions) {
+    for (const { id, address } of recordsOf(partition)) {
+      const host = byAddress.get(address);
+      if (host !== undefined && host.id !== id) taken.push({ ...host, by: id });
+    }
+  }
   return taken;
 }
 

@@ -67,7 +67,9 @@ function answerOf(name: keyof PeerCalls, ask: unknown, source: HostSource) {
   if (name === "counts") return answerCounts(ask as PeerCalls["counts"]["ask"], source, () => []);
   if (name === "hosts") return answerHosts(ask as PeerCalls["hosts"]["ask"], source, () => "x");
   const { hosts } = ask as PeerCalls["addresses"]["ask"];
-  return { taken: takenAddresses(hosts, all, source) };
+  const recordsOf = (partition: number) =>
+    Array.from(source(partition) ?? [], ({ record }) => record);
+  return { taken: takenAddresses(hosts, all, recordsOf) };
 }
 
 const query = { limit: 100, isDetailed: false };

@@ -108,8 +108,10 @@ export class Directory {
     hosts: readonly HostAddress[],
     waitMs: number = patient.askMs,
   ): Promise<TakenAddress[]> {
-    const { slice, local, clock } = this.#ports;
-    const taken = takenAddresses(hosts, slice.servedPartitions(), local);
+    const { slice, clock } = this.#ports;
+    const taken = takenAddresses(hosts, slice.servedPartitions(), (partition) =>
+      slice.hostsOf(partition),
+    );
     const ask = { hosts: hosts.map(({ id, address }) => ({ id, address })) };
     const others = [...this.#others()];
     const askAll = () =>

@@ -79,7 +79,11 @@ export class HostCalls {
       case "events":
         return events.page(call.ask.after);
       case "addresses":
-        return { taken: takenAddresses(call.ask.hosts, slice.servedPartitions(), local) };
+        return {
+          taken: takenAddresses(call.ask.hosts, slice.servedPartitions(), (partition) =>
+            slice.hostsOf(partition),
+          ),
+        };
     }
   }
 
