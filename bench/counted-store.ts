@@ -102,19 +102,6 @@ export class CountedStore implements Store {
 
   put: Store["put"] = (item, conditions) =>
     this.#write(item, () => this.#inner.put(item, conditions));
-  insertMany: Store["insertMany"] = async (items) => {
-    await this.#travel();
-    const before = await Promise.all(
-      items.map(async (item) => bytesOf(await this.#inner.get(item))),
-    );
-    const outcomes = await this.#inner.insertMany(items);
-    for (const [index, item] of items.entries()) {
-      const isWritten = outcomes[index]?.kind === "written";
-      const bytes = isWritten ? bytesOf(item) : (before[index] ?? 0);
-      this.#counts.add("write", itemKindOf(item), writeUnits(bytes));
-    }
-    return outcomes;
-  };
   update: Store["update"] = (key, change, conditions) =>
     this.#write(key, () => this.#inner.update(key, change, conditions));
   delete: Store["delete"] = (key, conditions) =>

@@ -120,12 +120,7 @@ async function callTable(
   const rows = await Promise.all(
     variants.map(async ({ name, requests }) => {
       const store = new MemoryStore();
-      const calls = { heads: 0, counts: 0, queries: 0, batches: 0, puts: 0 };
-      const insert = store.insertMany.bind(store);
-      store.insertMany = (items) => {
-        calls.batches++;
-        return insert(items);
-      };
+      const calls = { heads: 0, counts: 0, queries: 0, puts: 0 };
       store.faults = {
         before(call) {
           if (call === "getMany") calls.heads++;

@@ -53,7 +53,7 @@ export class PaperStore extends MemoryStore {
     pk: string,
     options: { readonly prefix?: string; readonly after?: string; readonly limit: number },
   ): Promise<Page> {
-    if (options.prefix !== "host#") return super.query(pk, options);
+    if (options.prefix !== "host") return super.query(pk, options);
     // An answer from a network comes in a turn of its own.
     await turn();
     const { after = "", limit } = options;

@@ -36,26 +36,6 @@ describe.skipIf("unavailable" in local)("DynamoDB Local", () => {
     return { store, close: () => store.close() };
   });
 
-  test("many new items are one request, also where some of them are there", async () => {
-    const options = optionsFor("inserted");
-    await createTable(options);
-    const calls: string[] = [];
-    const store = openStore({
-      ...options,
-      onCall: (call, outcome) => calls.push(`${call} ${outcome}`),
-    });
-    const items = Array.from({ length: 25 }, (_, index) => ({
-      pk: `part#${index}`,
-      sk: "host#a",
-      attributes: { revision: 1 },
-    }));
-    await store.insertMany(items.slice(0, 24));
-    const outcomes = await store.insertMany(items);
-    expect(outcomes.filter(({ kind }) => kind === "written")).toHaveLength(1);
-    expect(calls).toEqual(["insertMany ok", "insertMany refused"]);
-    await store.close();
-  });
-
   test("a table is made once, also by several callers at once", async () => {
     const options = optionsFor("made-at-once");
     const answers = await Promise.all(Array.from({ length: 5 }, () => createTable(options)));

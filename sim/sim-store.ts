@@ -8,14 +8,7 @@
  */
 import { CoxswainError } from "../src/kernel/errors.ts";
 import type { MemoryStore } from "../src/store/memory-store.ts";
-import type {
-  InsertOutcome,
-  Item,
-  Key,
-  Store,
-  StoreCall,
-  WriteOutcome,
-} from "../src/store/store.ts";
+import type { Key, Store, StoreCall, WriteOutcome } from "../src/store/store.ts";
 import type { Dice } from "./dice.ts";
 import type { Network } from "./network.ts";
 import type { ProcessClock } from "./process-clock.ts";
@@ -82,13 +75,6 @@ export class SimStore implements Store {
     this.#read("query", () => this.#ports.inner.query(pk, options));
   put: Store["put"] = (item, conditions) =>
     this.#write("put", item, () => this.#ports.inner.put(item, conditions));
-  insertMany: Store["insertMany"] = (items) =>
-    this.#call(
-      "insertMany",
-      items,
-      () => this.#insertSome(items),
-      () => ({ value: items.map(() => unanswered("insertMany")) }),
-    );
   update: Store["update"] = (key, change, conditions) =>
     this.#write("update", key, () => this.#ports.inner.update(key, change, conditions));
   delete: Store["delete"] = (key, conditions) =>
@@ -96,7 +82,7 @@ export class SimStore implements Store {
   increment: Store["increment"] = (key, attribute, by) =>
     this.#call(
       "increment",
-      [key],
+      key,
       () => this.#ports.inner.increment(key, attribute, by),
       () => ({
         error: new CoxswainError("STORE_UNKNOWN_OUTCOME", "No answer to an increment"),
@@ -106,34 +92,25 @@ export class SimStore implements Store {
   async close(): Promise<void> {}
 
   #read<T>(call: StoreCall, read: () => Promise<T>): Promise<T> {
-    return this.#call(call, [], read, () => ({
+    return this.#call(call, undefined, read, () => ({
       error: new CoxswainError("STORE_UNAVAILABLE", `No answer to ${call} in ${timeoutMs} ms`),
     }));
   }
 
   #write(call: StoreCall, key: Key, write: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
-    return this.#call(call, [key], write, () => ({ value: unanswered(call) }));
+    // Made when needed: to catch a stack for each call is a twentieth of a whole run.
+    return this.#call(call, key, write, () => {
+      const cause = new Error(`No answer to ${call} in ${timeoutMs} ms`);
+      return { value: { kind: "unknown", cause } };
+    });
   }
 
-  /** Each statement of a batch may be throttled alone. */
-  async #insertSome(items: readonly Item[]): Promise<InsertOutcome[]> {
-    const { dice, trouble, inner } = this.#ports;
-    const outcomes: InsertOutcome[] = items.map(() => ({
-      kind: "notWritten",
-      error: new CoxswainError("STORE_THROTTLED", "The store throttles a statement"),
-    }));
-    const taken = [...items.entries()].filter(() => !dice.chance(trouble.throttledRatio));
-    const inserted = await inner.insertMany(taken.map(([, item]) => item));
-    for (const [at, [index]] of taken.entries()) outcomes[index] = inserted[at] ?? unanswered("");
-    return outcomes;
-  }
-
-  /** `written` are the keys that the call changes; none for a read. */
+  /** `written` is the key that the call changes; undefined for a read. */
   #call<T>(
     call: StoreCall,
-    written: readonly Key[],
+    written: Key | undefined,
     effect: () => Promise<T>,
-    withoutAnswer: () => Answer<T>,
+    unanswered: () => Answer<T>,
   ): Promise<T> {
     const { network, timeline, dice, trouble } = this.#ports;
     this.#pendingCount++;
@@ -147,7 +124,7 @@ export class SimStore implements Store {
         if ("value" in answer) resolve(answer.value);
         else reject(answer.error);
       };
-      const cancelTimeout = this.#clock.after(timeoutMs, () => settle(withoutAnswer()));
+      const cancelTimeout = this.#clock.after(timeoutMs, () => settle(unanswered()));
       const answerWith = (answer: Answer<T>) => {
         if (network.isCut("store", this.#slot)) {
           this.#ports.onTrouble(this.#slot, true);
@@ -167,14 +144,14 @@ export class SimStore implements Store {
         try {
           const value = await effect();
           answer = { value };
-          for (const key of writtenOf(value, written)) this.#ports.onWritten(key, isSettled);
+          if (written !== undefined && isWritten(value)) this.#ports.onWritten(written, isSettled);
         } catch (error) {
           // The product's own checks of its arguments, for the caller to see.
           answer = { error };
         }
-        const isLost = written.length > 0 && dice.chance(trouble.unknownRatio);
+        const isLost = written !== undefined && dice.chance(trouble.unknownRatio);
         if (isLost) this.#ports.onTrouble(this.#slot, false);
-        answerWith(isLost ? withoutAnswer() : answer);
+        answerWith(isLost ? unanswered() : answer);
       };
       if (network.isCut(this.#slot, "store")) {
         this.#ports.onTrouble(this.#slot, true);
@@ -201,17 +178,6 @@ export class SimStore implements Store {
     this.#ports.onTrouble(this.#slot, false);
     return dice.between(300, 4_000);
   }
-}
-
-/** Made when needed: to catch a stack for each call is a twentieth of a whole run. */
-function unanswered(call: string): WriteOutcome {
-  return { kind: "unknown", cause: new Error(`No answer to ${call} in ${timeoutMs} ms`) };
-}
-
-/** Which of `keys` a call has written, by its answer: one outcome, or one for each. */
-function writtenOf(value: unknown, keys: readonly Key[]): readonly Key[] {
-  if (!Array.isArray(value)) return isWritten(value) ? keys : [];
-  return keys.filter((_, index) => isWritten(value[index]));
 }
 
 /** True unless a condition refused the write; an increment answers with its number. */

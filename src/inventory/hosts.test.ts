@@ -160,7 +160,7 @@ describe("putting a host", () => {
       },
     };
     await expect(hosts.put(input(1))).rejects.toMatchObject({ code: "HOST_CHANGED" });
-    expect(port).toBe(15);
+    expect(port).toBe(50);
   });
 
   it("never goes back in revision where the id was created and deleted while the writer slept", async () => {

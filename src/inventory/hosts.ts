@@ -1,22 +1,24 @@
 /**
- * Hosts in the store: one item each, in the partition that their id hashes to.
+ * Hosts in the store, in the partition that their id hashes to: an item each, or in a pack.
  *
- * How a change is written so that its owner finds it is told in partition-store.ts; here is what is
+ * Hosts that were registered alone have an item of their own, those of an import are in packs, and each stays
+ * where it is until it is removed. How a change is written so that its owner finds it is told in partition-store.ts; here is what is
  * written and when. A host that is as asked is not written; but where a writer died before it moved
  * the head, the repetition of its call finds the host unchanged with the head not above it, and moves
  * the head then.
  */
 import { CoxswainError, isCoxswainError } from "../kernel/errors.ts";
 import { limits } from "../protocol/limits.ts";
-import { keys, type Condition, type Item, type Store } from "../store/store.ts";
+import { keys, type Store } from "../store/store.ts";
 import { inGroups } from "./bounded.ts";
 import { createHostDecoder, hostPrefix, isSameHost } from "./host-codec.ts";
+import { itemsOf, packNameOf, type HostPack } from "./host-pack.ts";
 import { defaultModes, type HostId, type HostInput, type HostRecord } from "./host.ts";
-import { headOf, PartitionStore } from "./partition-store.ts";
+import { headOf, PartitionStore, type HostChange, type StoredHost } from "./partition-store.ts";
 import type { TurnShare } from "./turn-share.ts";
 
-/** Rounds of read, decide and write before HOST_CHANGED. */
-const roundsMax = 5;
+/** Rounds of read, decide and write before HOST_CHANGED: a change of any host of a pack costs the others one. */
+const roundsMax = 40;
 const headsPerReadMax = 100;
 /** Decoded in a row where turns are shared: about half a millisecond. */
 const hostsAtATime = 100;
@@ -34,11 +36,14 @@ export interface LoadedPartition {
   readonly revision: number;
   /** Sorted by id. */
   readonly hosts: readonly HostRecord[];
-  /** Hosts whose item is STORE_CORRUPT: registered, not removed. Keep what is known of them. */
+  /** In which of the hosts are kept. */
+  readonly packs: readonly HostPack[];
+  /** Hosts whose item is STORE_CORRUPT: registered, not removed. Keep what is known of them (`presenceIn`). */
   readonly damaged: readonly DamagedHost[];
 }
 
 export interface DamagedHost {
+  /** Of a host; or the name of a pack, which stands for all that may be in it. */
   readonly id: string;
   /** STORE_CORRUPT. */
   readonly error: CoxswainError;
@@ -65,8 +70,8 @@ export class HostStore {
 
   /** Undefined where the id is not registered. Throws STORE_CORRUPT for a damaged record. */
   async get(id: HostId): Promise<HostRecord | undefined> {
-    const item = await this.#store.get(keys.host(this.partitionOf(id), id));
-    return item === undefined ? undefined : this.#decode(item);
+    const partition = this.partitionOf(id);
+    return this.#seenIn(partition, id, await this.partitions.find(partition, id)).seen;
   }
 
   /**
@@ -107,21 +112,35 @@ export class HostStore {
   /** Removes a host, whatever changes meanwhile. Throws HOST_NOT_FOUND, HOST_CHANGED. */
   async delete(id: HostId): Promise<void> {
     const partition = this.partitionOf(id);
-    const key = keys.host(partition, id);
-    let item = await this.#store.get(key);
-    if (item === undefined) {
-      // An earlier call may have died between the deletion and the head.
-      if ((await this.#store.get(keys.head(partition))) !== undefined)
-        await this.partitions.next(partition);
-      throw hostNotFound(id);
+    for (let rounds = 0; rounds < roundsMax; rounds++) {
+      const stored = await this.partitions.find(partition, id);
+      const isPacked = stored.pack.hosts.has(id);
+      if (stored.item === undefined && !isPacked) {
+        // An earlier call may have died between the deletion and the head.
+        if (rounds > 0 || (await this.#store.get(keys.head(partition))) !== undefined)
+          await this.partitions.next(partition);
+        if (rounds > 0) return;
+        throw hostNotFound(id);
+      }
+      const isWritten = (await this.#deleteOne(partition, id, stored)) === "written";
+      if (!isWritten || (stored.item !== undefined && isPacked)) continue;
+      await this.partitions.next(partition);
+      return;
     }
-    for (let rounds = 0; item !== undefined; rounds++) {
-      if (rounds === roundsMax) throw hostChanged(id);
-      const outcome = await this.#store.delete(key, asSeen(item));
-      if (outcome.kind === "written") break;
-      item = await this.#store.get(key);
-    }
-    await this.partitions.next(partition);
+    throw hostChanged(id);
+  }
+
+  /**
+   * Gives a record a new number, and the data of `record`, IF the table's has the number of `record`.
+   * Throws STORE_UNKNOWN_OUTCOME.
+   */
+  async renumber(record: HostRecord): Promise<void> {
+    const partition = this.partitionOf(record.id);
+    const stored = await this.partitions.find(partition, record.id);
+    const found = this.#seenIn(partition, record.id, stored);
+    if (found.seen?.revision !== record.revision) return;
+    const revision = await this.partitions.next(partition);
+    await this.partitions.write(partition, { ...found, record: { ...record, revision } });
   }
 
   /**
@@ -131,10 +150,13 @@ export class HostStore {
    */
   async load(partition: number, head?: number, turns?: TurnShare): Promise<LoadedPartition> {
     const revision = head ?? (await this.partitions.head(partition));
-    if (revision === 0) return { revision, hosts: [], damaged: [] };
+    if (revision === 0) return { revision, hosts: [], packs: [], damaged: [] };
     const hosts: HostRecord[] = [];
     const damaged: DamagedHost[] = [];
-    const items = await this.partitions.items(partition);
+    const { items: own, packs, damaged: damagedPacks } = await this.partitions.items(partition);
+    const items =
+      packs.length === 0 ? own : [...own, ...packs.flatMap((pack) => itemsOf(partition, pack))];
+    for (const { name: id, error } of damagedPacks) damaged.push({ id, error });
     for (const [index, item] of items.entries()) {
       if (index % hostsAtATime === 0) {
         await turns?.take(Math.min(hostsAtATime, items.length - index));
@@ -147,7 +169,11 @@ export class HostStore {
         damaged.push({ id: item.sk.slice(hostPrefix.length), error });
       }
     }
-    return { revision, hosts, damaged };
+    return {
+      revision,
+      packs,
+      ...(packs.length === 0 ? { hosts, damaged } : eachOnce(hosts, damaged)),
+    };
   }
 
   /**
@@ -190,24 +216,80 @@ export class HostStore {
   ): Promise<PutResult> {
     const partition = this.partitionOf(id);
     for (let rounds = 0; rounds < roundsMax; rounds++) {
-      const seen = await this.get(id);
+      const found = this.#seenIn(partition, id, await this.partitions.find(partition, id));
+      const { seen } = found;
       const input = decide(seen);
       if (input === undefined && seen !== undefined) {
         await this.partitions.ensureAnnounced(partition, seen.revision);
         return { record: seen, outcome: "unchanged" };
       }
       if (input === undefined) throw hostNotFound(id);
-      if (seen === undefined)
-        this.partitions.checkRoom(partition, (await this.partitions.items(partition)).length);
+      if (seen === undefined) {
+        const record = await this.#create(partition, input);
+        if (record !== undefined) return { record, outcome: "created" };
+        continue;
+      }
       const revision = await this.partitions.next(partition);
-      const change = { record: recordOf(input, revision), seen };
-      if ((await this.partitions.write(partition, change)) === "changed") continue;
-      const [record = change.record] = await this.partitions.announce(partition, revision, [
-        change,
-      ]);
-      return { record, outcome: seen === undefined ? "created" : "updated" };
+      const record = recordOf(input, revision);
+      if ((await this.partitions.write(partition, { ...found, record })) === "changed") continue;
+      await this.partitions.next(partition);
+      return { record, outcome: "updated" };
     }
     throw hostChanged(id);
+  }
+
+  /** Undefined where someone else creates the host, too. */
+  async #create(partition: number, input: HostInput): Promise<HostRecord | undefined> {
+    const { id } = input;
+    const revision = await this.partitions.next(partition);
+    // Read after the number: whoever creates the host later takes one in between, or sees it.
+    const { items, packs, damaged } = await this.partitions.items(partition);
+    const unreadable = damaged.find(({ name }) => name === packNameOf(id));
+    if (unreadable !== undefined) throw unreadable.error;
+    if (packs.some(({ hosts }) => hosts.has(id))) return undefined;
+    this.partitions.checkRoom(
+      partition,
+      packs.reduce((count, { hosts }) => count + hosts.size, items.length),
+    );
+    const record = recordOf(input, revision);
+    const written = await this.partitions.write(partition, { record, seen: undefined });
+    if (written === "changed") return undefined;
+    const head = await this.partitions.next(partition);
+    if (head === revision + 1) return record;
+    const settled = await this.partitions.settleCreation(partition, record, head);
+    await this.partitions.next(partition);
+    return settled;
+  }
+
+  /** The record that counts, and the pack if it is in there. Throws STORE_CORRUPT. */
+  #seenIn(
+    partition: number,
+    id: HostId,
+    { item, pack }: StoredHost,
+  ): Pick<HostChange, "seen" | "pack"> {
+    const own = item === undefined ? undefined : this.#decode(item);
+    const attributes = pack.hosts.get(id);
+    const packed =
+      attributes === undefined
+        ? undefined
+        : this.#decode({ ...keys.host(partition, id), attributes });
+    return packed !== undefined && packed.revision > (own?.revision ?? 0)
+      ? { seen: packed, pack }
+      : { seen: own, pack: undefined };
+  }
+
+  /** Removes the host from one place; what counts less goes first, so that it never comes to count. */
+  #deleteOne(
+    partition: number,
+    id: HostId,
+    { item, pack }: StoredHost,
+  ): Promise<"written" | "changed"> {
+    const packedRevision = pack.hosts.get(id)?.["revision"];
+    if (item === undefined) return this.partitions.deletePacked(partition, id, pack);
+    const isItemFirst = Number(item.attributes["revision"]) < Number(packedRevision ?? 0);
+    return packedRevision === undefined || isItemFirst
+      ? this.partitions.deleteItem(item)
+      : this.partitions.deletePacked(partition, id, pack);
   }
 }
 
@@ -241,9 +323,23 @@ function hostChanged(id: HostId): CoxswainError {
   );
 }
 
-/** The condition that the item has not changed; damaged items can be deleted too. */
-function asSeen(item: Item): readonly Condition[] {
-  const { revision } = item.attributes;
-  if (typeof revision !== "number" && typeof revision !== "string") return [];
-  return [{ kind: "equal", attribute: "revision", value: revision }];
+/** Whether a host is registered, as far as a load can tell: what is damaged is not gone. */
+export function presenceIn({ hosts, damaged }: LoadedPartition): (id: string) => boolean {
+  const ids = new Set<string>([...hosts, ...damaged].map(({ id }) => id));
+  return (id) => ids.has(id) || ids.has(packNameOf(id));
+}
+
+/** Of a host that is in both places for a moment, the record with the higher number counts. */
+function eachOnce(
+  hosts: readonly HostRecord[],
+  damaged: readonly DamagedHost[],
+): Pick<LoadedPartition, "hosts" | "damaged"> {
+  const byId = new Map<string, HostRecord>();
+  for (const host of hosts) {
+    const other = byId.get(host.id);
+    if (other === undefined || other.revision < host.revision) byId.set(host.id, host);
+  }
+  for (const { id } of damaged) byId.delete(id);
+  const sorted = [...byId.values()].toSorted((left, right) => (left.id < right.id ? -1 : 1));
+  return { hosts: sorted, damaged: [...new Map(damaged.map((each) => [each.id, each])).values()] };
 }

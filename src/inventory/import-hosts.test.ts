@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { CoxswainError } from "../kernel/errors.ts";
 import { createRandom } from "../kernel/random.ts";
 import { limits } from "../protocol/limits.ts";
 import { MemoryStore, type StoreCall } from "../store/memory-store.ts";
 import { keys, type Key } from "../store/store.ts";
 import { encodeHost } from "./host-codec.ts";
+import { packIndexOf } from "./host-pack.ts";
 import { parseHostId } from "./host.ts";
 import { HostStore, recordOf } from "./hosts.ts";
 import { importHosts } from "./import-hosts.ts";
@@ -29,8 +29,7 @@ const lines = (count: number, port = 0) =>
   Array.from({ length: count }, (_, at) => ({ line: at + 1, input: input(at, at + 1 + port) }));
 const words = (outcomes: readonly ImportOutcome[]) =>
   outcomes.map((each) => (each.outcome === "failed" ? each.error.code : each.outcome));
-const isHostWrite = (call: StoreCall, { sk }: Key) =>
-  (call === "put" || call === "insertMany") && sk.startsWith("host#");
+const isHostWrite = (call: StoreCall, { sk }: Key) => call === "put" && sk.startsWith("host");
 const isIncrement = (call: StoreCall) => call === "increment";
 
 describe("lines that fail", () => {
@@ -88,43 +87,39 @@ describe("lines that fail", () => {
     ]);
   });
 
-  it("are those of a batch that were not written, while the written ones are announced", async () => {
-    const { hosts, store } = create();
-    store.faults = failCalls(isHostWrite, 1, 2);
-    const outcomes = await importHosts(hosts, lines(4), update);
-    expect(words(outcomes)).toEqual(["created", "created", "STORE_UNAVAILABLE", "created"]);
+  it("are those of a pack that was not written and of later ones, while the written ones are announced", async () => {
+    const { hosts, store } = create(2);
+    store.faults = failCalls((call, key) => isHostWrite(call, key) && key.pk === "part#0", 1, 2);
+    const outcomes = words(await importHosts(hosts, lines(12), update));
+    // In part#0 are, pack by pack: h0 and h4 and h8; h2; h6 and h10 in two others.
+    const byId = new Map(outcomes.map((word, at) => [`h${at}`, word]));
     const { hosts: stored, revision } = await hosts.load(0);
-    expect(stored.map(({ id }) => id)).toEqual(["h0", "h1", "h3"]);
+    expect(stored.length).toBeGreaterThan(0);
+    expect(stored.length).toBeLessThan(6);
+    for (let at = 0; at < 12; at += 2) {
+      const isStored = stored.some(({ id }) => id === `h${at}`);
+      expect(byId.get(`h${at}`)).toBe(isStored ? "created" : "STORE_UNAVAILABLE");
+    }
     expect(revision).toBeGreaterThan(Math.max(...stored.map((host) => host.revision)));
-  });
-
-  it("are all that come after a failure in the same partition, and none of another", async () => {
-    const { hosts, store } = create(2);
-    await hosts.put(input(58, 900));
-    store.faults = failCalls((_, { sk }) => sk === "host#h4", 1);
-    const outcomes = words(await importHosts(hosts, lines(60), update));
-    const even = outcomes.filter((_, index) => index % 2 === 0);
-    expect(even.filter((word) => word === "created")).toHaveLength(24);
-    expect(even.filter((word) => word === "STORE_UNAVAILABLE")).toHaveLength(6);
-    expect(even.at(-1)).toBe("STORE_UNAVAILABLE");
-    expect(new Set(outcomes.filter((_, index) => index % 2 === 1))).toEqual(new Set(["created"]));
-    expect((await hosts.load(0)).hosts).toHaveLength(25);
-    expect((await hosts.get(parseHostId("h58")))?.address).toBe("http://127.0.0.1:900");
-  });
-
-  it("are all of a batch that the store did not take, and of their partitions", async () => {
-    const { hosts, store } = create(2);
-    const insert = store.insertMany.bind(store);
-    let batchCount = 0;
-    store.insertMany = async (items) => {
-      if (++batchCount > 1) return insert(items);
-      throw new CoxswainError("STORE_THROTTLED", "over its capacity");
-    };
-    const outcomes = words(await importHosts(hosts, lines(60), update));
-    expect(outcomes.filter((_, index) => index % 2 === 0)).toEqual(
-      Array(30).fill("STORE_THROTTLED"),
+    expect((await hosts.load(1)).hosts).toHaveLength(6);
+    expect(new Set(words(await importHosts(hosts, lines(12), update)))).toEqual(
+      new Set(["created", "unchanged"]),
     );
-    expect(new Set(outcomes.filter((_, index) => index % 2 === 1))).toEqual(new Set(["created"]));
+  });
+
+  it("are those of hosts with an item of their own that come after a failure", async () => {
+    const { hosts, store } = create();
+    for (let at = 0; at < 4; at++) await hosts.put(input(at, 900 + at));
+    store.faults = failCalls((call, { sk }) => call === "put" && sk === "host#h1", 1);
+    expect(words(await importHosts(hosts, lines(6), update))).toEqual([
+      "updated",
+      "STORE_UNAVAILABLE",
+      "STORE_UNAVAILABLE",
+      "STORE_UNAVAILABLE",
+      "created",
+      "created",
+    ]);
+    expect((await hosts.get(parseHostId("h2")))?.address).toBe("http://127.0.0.1:902");
   });
 
   it("are all of a partition that gave no number, of which nothing is written", async () => {
@@ -183,18 +178,28 @@ describe("an import", () => {
   it("moves each partition's head twice however many hosts it has, and not at all the second time", async () => {
     const { hosts, store } = create(4);
     const many = lines(100, 1_000);
-    let increments = 0;
-    let inserts = 0;
+    const counts = { increment: 0, put: 0 };
     store.faults = {
       after(call) {
-        if (call === "increment") increments++;
-        if (call === "insertMany") inserts++;
+        if (call === "increment" || call === "put") counts[call]++;
       },
     };
     await importHosts(hosts, many, update);
-    expect([increments, inserts]).toEqual([8, 100]);
+    expect(counts).toEqual({ increment: 8, put: 16 });
     expect(new Set(words(await importHosts(hosts, many, update)))).toEqual(new Set(["unchanged"]));
-    expect([increments, inserts]).toEqual([8, 100]);
+    expect(counts).toEqual({ increment: 8, put: 16 });
+  });
+
+  it("writes alone what no pack has room for", async () => {
+    const { hosts, store } = create();
+    const packMax = limits.hostsPerPartitionMax / 2;
+    const crowd = lines(5_000)
+      .filter(({ input: { id } }) => packIndexOf(id) === 0)
+      .slice(0, packMax + 3);
+    expect(new Set(words(await importHosts(hosts, crowd, update)))).toEqual(new Set(["created"]));
+    expect(store.dump().filter(({ sk }) => sk.startsWith("host#"))).toHaveLength(3);
+    expect((await hosts.load(0)).hosts).toHaveLength(packMax + 3);
+    expect(new Set(words(await importHosts(hosts, crowd, update)))).toEqual(new Set(["unchanged"]));
   });
 
   it("says in a dry run what it would do, and writes nothing", async () => {
@@ -248,7 +253,7 @@ describe("an import", () => {
     expect((await hosts.get(parseHostId("h0")))?.address).toBe("http://127.0.0.1:1");
   });
 
-  it("decides again for a host that someone created meanwhile, and writes the rest of its batch", async () => {
+  it("decides again for a host that someone created meanwhile, and writes the rest", async () => {
     const { hosts, store } = create();
     store.faults = interleave(isHostWrite, async () => void (await hosts.put(input(1, 51))));
     expect(words(await importHosts(hosts, lines(3), update))).toEqual([
@@ -261,6 +266,35 @@ describe("an import", () => {
     expect(revision).toBeGreaterThan(Math.max(...stored.map((host) => host.revision)));
   });
 
+  it("decides again for all of a pack that someone else wrote meanwhile", async () => {
+    const { hosts, store } = create();
+    store.faults = interleave(isHostWrite, async () => {
+      expect(words(await importHosts(hosts, lines(8), update))).toEqual(Array(8).fill("created"));
+    });
+    const second = lines(10).map((each, at) => (at < 4 ? { ...each, input: input(at, 70) } : each));
+    expect(words(await importHosts(hosts, second, update))).toEqual([
+      ...Array<string>(4).fill("updated"),
+      ...Array<string>(4).fill("unchanged"),
+      ...Array<string>(2).fill("created"),
+    ]);
+    expect((await hosts.load(0)).hosts).toHaveLength(10);
+  });
+
+  it("writes hosts alone where others write the same pack all the time", async () => {
+    const { hosts, store } = create();
+    await importHosts(hosts, lines(8), update);
+    let revision = 1_000;
+    store.faults = {
+      async before(call, key) {
+        if (call === "put" && key.sk.startsWith("hosts#"))
+          await store.update(key, { set: { revision: revision++ } });
+      },
+    };
+    const outcomes = words(await importHosts(hosts, [{ line: 1, input: input(20) }], update));
+    expect(outcomes).toEqual(["created"]);
+    expect(store.dump().map(({ sk }) => sk)).toContain("host#h20");
+  });
+
   it("beside another one never loses a host that it acknowledged, nor hides it from the owner", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const { hosts, store } = create(3);
@@ -271,8 +305,7 @@ describe("an import", () => {
             await Promise.resolve();
         },
         after(call) {
-          if (random.next() < 0.05 && ["put", "insertMany", "increment"].includes(call))
-            throw new Error("lost");
+          if (random.next() < 0.05 && ["put", "increment"].includes(call)) throw new Error("lost");
         },
       };
       const both = await Promise.all([
@@ -293,47 +326,26 @@ describe("an import", () => {
   });
 });
 
-/** Calls, of which an `insertMany` is one however many items it has. */
 const callsOf = async (run: (hosts: HostStore) => Promise<unknown>) => {
   const { hosts, store } = create(4);
   const calls: Partial<Record<StoreCall, number>> = {};
-  const count = (call: StoreCall) => {
-    calls[call] = (calls[call] ?? 0) + 1;
-  };
-  store.faults = {
-    before: (call) => {
-      if (call !== "insertMany") count(call);
-    },
-  };
-  const insert = store.insertMany.bind(store);
-  store.insertMany = (items) => {
-    count("insertMany");
-    return insert(items);
-  };
+  store.faults = { before: (call) => void (calls[call] = (calls[call] ?? 0) + 1) };
   await run(hosts);
   return calls;
 };
 
 describe("what an import asks of the store", () => {
-  it("is one read for all partitions that were never used, and two counts a partition", async () => {
-    const calls = await callsOf((hosts) => importHosts(hosts, lines(8), update));
-    expect(calls).toEqual({ getMany: 1, increment: 8, insertMany: 1 });
+  it("is one read for all partitions that were never used, two counts a partition, one write a pack", async () => {
+    const calls = await callsOf((hosts) => importHosts(hosts, lines(400), update));
+    expect(calls).toEqual({ getMany: 1, increment: 8, put: 16 });
   });
 
-  it("is one write for 25 new hosts, of however many partitions, and one a changed host", async () => {
+  it("is the same where hosts are changed, and one read more for each partition", async () => {
     const calls = await callsOf(async (hosts) => {
-      await importHosts(hosts, lines(90), update);
-      await importHosts(hosts, lines(3, 500), update);
+      await importHosts(hosts, lines(400), update);
+      await importHosts(hosts, lines(400, 500), update);
     });
-    expect(calls).toMatchObject({ insertMany: 4, put: 3 });
-  });
-
-  it("is one read more for each partition that has hosts", async () => {
-    const calls = await callsOf(async (hosts) => {
-      await importHosts(hosts, lines(2), update);
-      await importHosts(hosts, lines(8), update);
-    });
-    expect(calls).toEqual({ getMany: 2, query: 2, increment: 12, insertMany: 2 });
+    expect(calls).toEqual({ getMany: 2, query: 4, increment: 16, put: 32 });
   });
 
   it("goes on partition by partition where that read fails", async () => {

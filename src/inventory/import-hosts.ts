@@ -1,16 +1,15 @@
 /**
  * Import: many hosts at once, partition by partition.
  *
- * A partition is read once, takes one number for all its changed hosts, and moves its head once after
- * them; partitions are written a few at a time, whose new hosts share requests: an import of a large
- * file costs a fraction of a call a host. A line is reported as stored only after the head has moved,
- * so that an acknowledged host is one that its owner will find; a line that is reported as failed may
- * be sent again.
+ * A partition is read once, takes one number for all its changed hosts, writes each of its packs once, and
+ * moves its head once after them: an import of a large file costs a fraction of a call a host. A line is
+ * reported as stored only after the head has moved, so that an acknowledged host is one that its owner will
+ * find; a line that is reported as failed may be sent again.
  */
 import assert from "node:assert/strict";
 import { CoxswainError } from "../kernel/errors.ts";
 import { forEachBounded } from "./bounded.ts";
-import type { HostStore, OnExisting } from "./hosts.ts";
+import type { HostStore, LoadedPartition, OnExisting } from "./hosts.ts";
 import {
   failed,
   plannedOutcome,
@@ -21,16 +20,11 @@ import {
   type ImportRequestLine,
   type PlannedLine,
 } from "./import-plan.ts";
-import { insertCreations, PartitionImport } from "./partition-import.ts";
+import { PartitionImport, type PartitionOutcome } from "./partition-import.ts";
 
-/**
- * Partitions that are written together. More would fill batches better, but the time from a
- * partition's number to its head grows with the others: whoever changes it in between costs one more
- * write a new host.
- */
-const bundlePartitionsMax = 4;
-/** Bundles under way at once: 16 partitions. */
-const bundlesAtOnceMax = 4;
+const partitionsAtOnceMax = 16;
+/** Goes at the lines of a partition that others write, too, before each line is written alone. */
+const goesMax = 5;
 
 export interface ImportOptions {
   readonly onExisting: OnExisting;
@@ -56,12 +50,9 @@ export async function importHosts(
     if (!firstById.has(line.input.id)) firstById.set(line.input.id, line);
   }
   const groups = await groupsOf(hosts, [...firstById.values()]);
-  const bundles = Array.from({ length: Math.ceil(groups.length / bundlePartitionsMax) }, (_, at) =>
-    groups.slice(at * bundlePartitionsMax, (at + 1) * bundlePartitionsMax),
-  );
   const outcomes = new Map<string, ImportOutcome>();
-  await forEachBounded(bundles, bundlesAtOnceMax, async (bundle) => {
-    for (const outcome of await importBundle(hosts, bundle, options)) {
+  await forEachBounded(groups, partitionsAtOnceMax, async (group) => {
+    for (const outcome of await importGroup(hosts, group, options)) {
       outcomes.set(outcome.id, outcome);
     }
   });
@@ -105,34 +96,90 @@ async function headsOf(
   }
 }
 
-async function importBundle(
+async function importGroup(
   hosts: HostStore,
-  bundle: readonly Group[],
+  group: Group,
   { onExisting, isDryRun = false }: ImportOptions,
 ): Promise<ImportOutcome[]> {
-  const plans = await Promise.all(bundle.map((group) => plan(hosts, group, onExisting)));
-  if (isDryRun) return plans.flat().map(plannedOutcome);
-  const imports = bundle.map(
-    ({ partition }, index) => new PartitionImport(hosts, partition, plans[index] ?? []),
-  );
-  await Promise.all(imports.map((each) => each.begin()));
-  await insertCreations(hosts, imports);
-  return (await Promise.all(imports.map((each) => each.finish(onExisting)))).flat();
+  if (isDryRun) return (await plan(hosts, group, onExisting)).planned.map(plannedOutcome);
+  const outcomes: ImportOutcome[] = [];
+  let open = group;
+  for (let goes = 0; goes < goesMax && open.lines.length > 0; goes++) {
+    const done = await importOnce(hosts, open, onExisting);
+    outcomes.push(...done.outcomes);
+    for (const line of done.alone) outcomes.push(await putAlone(hosts, line, onExisting));
+    open = { ...group, head: undefined, lines: done.open };
+  }
+  for (const line of open.lines) outcomes.push(await putAlone(hosts, line, onExisting));
+  return outcomes;
+}
+
+async function importOnce(
+  hosts: HostStore,
+  group: Group,
+  onExisting: OnExisting,
+): Promise<PartitionOutcome> {
+  const { partition } = group;
+  let { planned, loaded } = await plan(hosts, group, onExisting);
+  if (!planned.some(isWrite)) return run(loaded.revision);
+  try {
+    const number = await hosts.partitions.next(partition);
+    if (number === loaded.revision + 1) return await run(number);
+    // Others wrote between the reading and the number: decided anew, of after it.
+    ({ planned, loaded } = await plan(hosts, { ...group, head: number }, onExisting));
+    return await run(planned.some(isWrite) ? await hosts.partitions.next(partition) : number);
+  } catch (error) {
+    const cause = storeError(error);
+    const outcomes = planned.map((line) =>
+      line.plan.kind === "refused" ? plannedOutcome(line) : failed(line, cause),
+    );
+    return { outcomes, open: [], alone: [] };
+  }
+
+  function run(revision: number): Promise<PartitionOutcome> {
+    return new PartitionImport(hosts, partition, loaded, planned, revision).run();
+  }
+}
+
+function isWrite({ plan: { kind } }: PlannedLine): boolean {
+  return kind === "write";
+}
+
+async function putAlone(
+  hosts: HostStore,
+  line: ImportRequestLine,
+  onExisting: OnExisting,
+): Promise<ImportOutcome> {
+  try {
+    const { outcome } = await hosts.put(line.input, onExisting);
+    return { line: line.line, id: line.input.id, outcome };
+  } catch (error) {
+    return failed(line, storeError(error));
+  }
+}
+
+interface PartitionPlan {
+  readonly loaded: LoadedPartition;
+  readonly planned: readonly PlannedLine[];
 }
 
 async function plan(
   hosts: HostStore,
   { partition, head, lines }: Group,
   onExisting: OnExisting,
-): Promise<PlannedLine[]> {
+): Promise<PartitionPlan> {
   try {
     const loaded = await hosts.load(partition, head);
-    return planGroup(loaded, lines, onExisting, (hostCount) =>
+    const planned = planGroup(loaded, lines, onExisting, (hostCount) =>
       hosts.partitions.checkRoom(partition, hostCount),
     );
+    return { loaded, planned };
   } catch (error) {
     const cause = storeError(error);
-    return lines.map((line) => refused(line, cause));
+    return {
+      loaded: { revision: 0, hosts: [], packs: [], damaged: [] },
+      planned: lines.map((line) => refused(line, cause)),
+    };
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { CoxswainError } from "../kernel/errors.ts";
 import { isSameHost } from "./host-codec.ts";
+import { packNameOf } from "./host-pack.ts";
 import type { HostInput, HostRecord } from "./host.ts";
 import {
   hostExists,
@@ -49,9 +50,11 @@ export function planGroup(
   return group.map((line) => {
     const { input } = line;
     const seen = byId.get(input.id);
-    const error = damaged.get(input.id);
-    if (error !== undefined) return refused(line, error);
+    const ownError = damaged.get(input.id);
+    if (ownError !== undefined) return refused(line, ownError);
     if (seen !== undefined) return { ...line, plan: planExisting(seen, input, onExisting) };
+    const packError = damaged.get(packNameOf(input.id));
+    if (packError !== undefined) return refused(line, packError);
     try {
       checkRoom(count);
     } catch (full) {

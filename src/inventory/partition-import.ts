@@ -1,16 +1,16 @@
 /**
- * The writes of an import in one partition: all with one number, new hosts first and in batches that
- * partitions share, then whatever needs a write of its own, then the head.
+ * The writes of an import in one partition: all with one number, each pack once, then hosts that have
+ * an item of their own, then the head.
  *
- * A batch settles most new hosts. What it leaves open (someone was first, or no answer came) is written
- * once more alone, under the same condition and with the same number, which tells what became of it.
- * After one failure the partition gets no more writes, but what is written is still announced. A line
- * has an outcome other than `failed` only after the head has moved.
+ * What someone else was first with is left open, to be decided again. After one failure the partition gets
+ * no more writes, but what is written is still announced. A line has an outcome other than `failed` only
+ * after the head has moved.
  */
-import { CoxswainError } from "../kernel/errors.ts";
-import { insertItemsMax, type InsertOutcome } from "../store/store.ts";
+import type { CoxswainError } from "../kernel/errors.ts";
+import { encodeHost } from "./host-codec.ts";
+import { emptyPack, fittingCount, packIndexOf, withHosts } from "./host-pack.ts";
 import type { HostRecord } from "./host.ts";
-import { recordOf, type HostStore, type OnExisting } from "./hosts.ts";
+import { recordOf, type HostStore, type LoadedPartition } from "./hosts.ts";
 import {
   failed,
   plannedOutcome,
@@ -18,159 +18,151 @@ import {
   type ImportOutcome,
   type PlannedLine,
 } from "./import-plan.ts";
-import type { HostChange } from "./partition-store.ts";
 
-/** A host that a batch may write. */
-interface Creation {
-  readonly of: PartitionImport;
+/** What is to be written for one line. */
+interface Change {
   readonly line: PlannedLine;
-  readonly partition: number;
   readonly record: HostRecord;
+  readonly seen: HostRecord | undefined;
 }
 
-/** `begin`, then `insertCreations` with other partitions, then `finish`. */
+export interface PartitionOutcome {
+  readonly outcomes: readonly ImportOutcome[];
+  /** Lines for which others were first. */
+  readonly open: readonly PlannedLine[];
+  /** New hosts for which no pack has room. */
+  readonly alone: readonly PlannedLine[];
+}
+
+/** One go at the planned lines of a partition. */
 export class PartitionImport {
   readonly #hosts: HostStore;
   readonly #partition: number;
+  readonly #loaded: LoadedPartition;
   readonly #planned: readonly PlannedLine[];
-  readonly #written = new Map<PlannedLine, HostChange>();
+  readonly #revision: number;
+  readonly #written = new Set<PlannedLine>();
   readonly #settled = new Map<PlannedLine, ImportOutcome>();
-  #revision = 0;
+  readonly #alone = new Set<PlannedLine>();
   #failure: CoxswainError | undefined;
 
-  constructor(hosts: HostStore, partition: number, planned: readonly PlannedLine[]) {
+  /** `planned` was made of `loaded`; the number `revision` was taken after it. */
+  constructor(
+    hosts: HostStore,
+    partition: number,
+    loaded: LoadedPartition,
+    planned: readonly PlannedLine[],
+    revision: number,
+  ) {
     this.#hosts = hosts;
     this.#partition = partition;
+    this.#loaded = loaded;
     this.#planned = planned;
+    this.#revision = revision;
   }
 
-  get hasFailed(): boolean {
-    return this.#failure !== undefined;
-  }
-
-  /** Takes the number of all writes, if there are any. */
-  async begin(): Promise<void> {
-    if (!this.#planned.some(({ plan }) => plan.kind === "write")) return;
-    try {
-      this.#revision = await this.#hosts.partitions.next(this.#partition);
-    } catch (error) {
-      this.#failure = storeError(error);
+  /** Failures of the store are outcomes of lines. */
+  async run(): Promise<PartitionOutcome> {
+    for (const line of this.#planned) {
+      if (line.plan.kind === "refused") this.#settled.set(line, plannedOutcome(line));
     }
+    const packed = new Set(this.#loaded.packs.flatMap(({ hosts }) => [...hosts.keys()]));
+    const changes = this.#changes();
+    const isOwn = ({ seen, record }: Change) => seen !== undefined && !packed.has(record.id);
+    const byPack = Map.groupBy(
+      changes.filter((change) => !isOwn(change)),
+      ({ record }) => packIndexOf(record.id),
+    );
+    const created: HostRecord[] = [];
+    for (const [index, some] of byPack) created.push(...(await this.#writePack(index, some)));
+    for (const change of changes.filter(isOwn)) await this.#writeOwn(change);
+    await this.#announce(created);
+    const open = this.#planned.filter((line) => !this.#settled.has(line) && !this.#alone.has(line));
+    return { outcomes: [...this.#settled.values()], open, alone: [...this.#alone] };
   }
 
-  /** The new hosts, in the order of the lines. */
-  creations(): Creation[] {
+  /** Writes what is new or has changed in one pack; returns the hosts that are new. */
+  async #writePack(index: number, changes: readonly Change[]): Promise<HostRecord[]> {
+    const before = this.#loaded.packs.find((pack) => pack.index === index) ?? emptyPack(index);
+    const changed = changes.filter(({ seen }) => seen !== undefined);
+    const created = changes.filter(({ seen }) => seen === undefined);
+    const room = fittingCount(
+      before,
+      created.map(({ record }) => record),
+    );
+    for (const { line } of created.splice(room)) this.#alone.add(line);
+    const records = [...changed, ...created].map(({ record }) => record);
+    if (records.length === 0) return [];
+    const next = withHosts(before, records, this.#revision);
+    const isWritten = await this.#write([...changed, ...created], () =>
+      this.#hosts.partitions.writePack(this.#partition, before, next),
+    );
+    return isWritten ? created.map(({ record }) => record) : [];
+  }
+
+  #changes(): Change[] {
     return this.#planned.flatMap((line) => {
-      const change = this.#changeOf(line);
-      if (change === undefined || change.seen !== undefined) return [];
-      return [{ of: this, line, partition: this.#partition, record: change.record }];
+      const { plan } = line;
+      if (plan.kind !== "write") return [];
+      return [{ line, seen: plan.seen, record: recordOf(plan.input, this.#revision) }];
     });
   }
 
-  /** Takes what a batch says of one creation; what it does not know is left for `finish`. */
-  settle(line: PlannedLine, outcome: InsertOutcome): void {
-    const change = this.#changeOf(line);
-    if (outcome.kind === "written" && change !== undefined) this.#written.set(line, change);
-    if (outcome.kind === "notWritten") this.#fail(line, outcome.error);
+  async #writeOwn(change: Change): Promise<void> {
+    await this.#write([change], () => this.#hosts.partitions.write(this.#partition, change));
   }
 
-  /** Writes the rest, moves the head, and says what became of each line. */
-  async finish(onExisting: OnExisting): Promise<ImportOutcome[]> {
-    await this.#writeRest();
-    await this.#announce();
-    const outcomes: ImportOutcome[] = [];
-    for (const line of this.#planned) {
-      outcomes.push(this.#settled.get(line) ?? (await this.#putAlone(line, onExisting)));
-    }
-    return outcomes;
-  }
-
-  #changeOf({ plan }: PlannedLine): HostChange | undefined {
-    if (plan.kind !== "write") return undefined;
-    return { record: recordOf(plan.input, this.#revision), seen: plan.seen };
-  }
-
-  #fail(line: PlannedLine, error: CoxswainError): void {
-    this.#failure ??= error;
-    this.#settled.set(line, failed(line, error));
-  }
-
-  /** Lines that someone else changed meanwhile stay without an outcome, for `#putAlone`. */
-  async #writeRest(): Promise<void> {
-    for (const line of this.#planned) {
-      const change = this.#changeOf(line);
-      if (line.plan.kind === "refused") this.#settled.set(line, plannedOutcome(line));
-      if (change === undefined || this.#settled.has(line) || this.#written.has(line)) continue;
-      if (this.#failure !== undefined) {
-        this.#fail(line, this.#failure);
-        continue;
-      }
-      try {
-        const outcome = await this.#hosts.partitions.write(this.#partition, change);
-        if (outcome === "written") this.#written.set(line, change);
-      } catch (error) {
-        this.#fail(line, storeError(error));
-      }
+  async #write(
+    changes: readonly Change[],
+    write: () => Promise<"written" | "changed">,
+  ): Promise<boolean> {
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      if ((await write()) === "changed") return false;
+      for (const { line } of changes) this.#written.add(line);
+      return true;
+    } catch (error) {
+      this.#failure ??= storeError(error);
+      for (const { line } of changes) this.#settled.set(line, failed(line, this.#failure));
+      return false;
     }
   }
 
-  async #announce(): Promise<void> {
-    const changes = [...this.#written.values()];
+  async #announce(created: readonly HostRecord[]): Promise<void> {
     const unchanged = this.#planned.filter(({ plan }) => plan.kind === "unchanged");
     const revisions = unchanged.map(({ plan }) => (plan.kind === "unchanged" ? plan.revision : 0));
-    const done = [...this.#written.keys(), ...unchanged];
+    const { partitions } = this.#hosts;
     try {
-      if (changes.length > 0) {
-        await this.#hosts.partitions.announce(this.#partition, this.#revision, changes);
+      if (this.#written.size > 0) {
+        const head = await partitions.next(this.#partition);
+        // Two numbers since the reading, where nobody else took one.
+        if (head !== this.#loaded.revision + 2 && created.length > 0) {
+          await this.#settle(created, head);
+        }
       } else if (unchanged.length > 0) {
-        await this.#hosts.partitions.ensureAnnounced(this.#partition, Math.max(...revisions));
+        await partitions.ensureAnnounced(this.#partition, Math.max(...revisions));
       }
-      for (const line of done) this.#settled.set(line, plannedOutcome(line));
+      for (const line of [...this.#written, ...unchanged]) {
+        this.#settled.set(line, plannedOutcome(line));
+      }
     } catch (error) {
       // Stored but not announced: not acknowledged, and safe to send again.
-      for (const line of done) this.#settled.set(line, failed(line, storeError(error)));
+      for (const line of [...this.#written, ...unchanged]) {
+        this.#settled.set(line, failed(line, storeError(error)));
+      }
     }
   }
 
-  async #putAlone(line: PlannedLine, onExisting: OnExisting): Promise<ImportOutcome> {
-    try {
-      const { outcome } = await this.#hosts.put(line.input, onExisting);
-      return { line: line.line, id: line.input.id, outcome };
-    } catch (error) {
-      return failed(line, storeError(error));
+  /** Others changed the partition while this wrote new hosts; those whom someone else created stay open. */
+  async #settle(created: readonly HostRecord[], revision: number): Promise<void> {
+    const { partitions } = this.#hosts;
+    for (const [index, own] of Map.groupBy(created, ({ id }) => packIndexOf(id))) {
+      const written = new Map(own.map((record) => [record.id, encodeHost(record)]));
+      const twins = await partitions.settlePacked(this.#partition, index, written, revision);
+      for (const line of this.#written) {
+        if (twins.has(line.input.id)) this.#written.delete(line);
+      }
     }
-  }
-}
-
-/**
- * Writes the new hosts of `imports`, a batch at a time and full ones as far as they go. A partition
- * that has failed is in no later batch.
- */
-export async function insertCreations(
-  hosts: HostStore,
-  imports: readonly PartitionImport[],
-): Promise<void> {
-  let waiting = imports.flatMap((each) => each.creations());
-  for (;;) {
-    waiting = waiting.filter(({ of }) => !of.hasFailed);
-    const batch = waiting.splice(0, insertItemsMax);
-    if (batch.length === 0) return;
-    const outcomes = await insertBatch(hosts, batch);
-    for (const [index, { of, line }] of batch.entries()) {
-      const outcome = outcomes[index];
-      if (outcome !== undefined) of.settle(line, outcome);
-    }
-  }
-}
-
-async function insertBatch(
-  hosts: HostStore,
-  batch: readonly Creation[],
-): Promise<readonly InsertOutcome[]> {
-  try {
-    return await hosts.partitions.insert(batch);
-  } catch (error) {
-    if (!(error instanceof CoxswainError)) throw error;
-    return batch.map(() => ({ kind: "notWritten", error }));
+    await partitions.next(this.#partition);
   }
 }

@@ -29,7 +29,7 @@ describe("loading a partition", () => {
       store.faults = failCalls((each) => each === call, 1);
       await expect(hosts.load(3)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
     }
-    expect(await hosts.load(4)).toEqual({ revision: 0, hosts: [], damaged: [] });
+    expect(await hosts.load(4)).toEqual({ revision: 0, hosts: [], packs: [], damaged: [] });
   });
 
   it("throws where a later page fails", async () => {

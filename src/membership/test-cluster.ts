@@ -186,7 +186,6 @@ export class TestNode {
       getMany: (several) => gate(false, () => inner.getMany(several)),
       query: (pk, options) => gate(false, () => inner.query(pk, options)),
       put: (item, conditions) => gate(true, () => inner.put(item, conditions)),
-      insertMany: (items) => gate(true, () => inner.insertMany(items)),
       update: (key, change, conditions) => gate(true, () => inner.update(key, change, conditions)),
       delete: (key, conditions) => gate(true, () => inner.delete(key, conditions)),
       increment: (key, attribute, by) => gate(true, () => inner.increment(key, attribute, by)),

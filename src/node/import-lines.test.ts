@@ -107,7 +107,7 @@ describe("an import", () => {
 
   test("a store in trouble fails lines, which may be sent again", async () => {
     const { run, store } = importer();
-    store.faults = failCalls((call) => call === "insertMany", 1);
+    store.faults = failCalls((call) => call === "put", 1);
     const text = `${lineOf("a")}\n${lineOf("bb")}`;
     const { report } = await run(text);
     expect(report).toMatchObject({

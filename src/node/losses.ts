@@ -114,8 +114,3 @@ export function isTableCurrent(stored: View | undefined, view: View): boolean {
     stored !== undefined && stored.generation === view.generation && !isNewerView(view, stored)
   );
 }
-
-/** A damaged record is still a registered host: what is known of it stays. */
-export function idsOf({ hosts, damaged }: LoadedPartition): Set<string> {
-  return new Set<string>([...hosts, ...damaged].map(({ id }) => id));
-}

@@ -8,7 +8,7 @@
  * read once more: a table that was lost again in between must not pass for one that was put right.
  */
 import type { HostId, HostRecord } from "../inventory/host.ts";
-import type { HostStore, LoadedPartition } from "../inventory/hosts.ts";
+import { presenceIn, type HostStore, type LoadedPartition } from "../inventory/hosts.ts";
 import { CoxswainError } from "../kernel/errors.ts";
 import { isFork, isOlder, type KnownPartition } from "./losses.ts";
 
@@ -62,14 +62,14 @@ function planRestore(
   reappeared: ReadonlyMap<HostId, number>,
 ): RestorePlan {
   const storedById = new Map(stored.hosts.map((record) => [record.id, record]));
-  const damaged = new Set(stored.damaged.map(({ id }) => id));
+  const isPresent = presenceIn(stored);
   const missing: HostRecord[] = [];
   const older: HostRecord[] = [];
   const renumbered: HostRecord[] = [];
   for (const record of known.hosts.values()) {
     const found = storedById.get(record.id);
     if (found === undefined) {
-      if (!damaged.has(record.id)) missing.push(record);
+      if (!isPresent(record.id)) missing.push(record);
     } else if (isOlder(found, record)) older.push(record);
     else if (isFork(found, record)) renumbered.push(record);
     else if (reappeared.get(record.id) === found.revision) renumbered.push(found);
@@ -81,17 +81,15 @@ function planRestore(
 }
 
 async function writeBack(
-  { partitions }: HostStore,
+  hosts: HostStore,
   partition: number,
   revision: number,
   { missing, older, renumbered }: RestorePlan,
 ): Promise<void> {
+  const { partitions } = hosts;
   await partitions.restoreHead(partition, revision + 1);
   for (const record of [...missing, ...older]) await partitions.restore(partition, record);
-  if (renumbered.length > 0) {
-    const number = await partitions.next(partition);
-    for (const record of renumbered) await partitions.renumber(partition, record, number);
-  }
+  for (const record of renumbered) await hosts.renumber(record);
   // Last, so that whoever loaded in between reads again.
   await partitions.next(partition);
 }

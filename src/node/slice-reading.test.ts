@@ -1,4 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { parseHostInput } from "../inventory/host.ts";
+import { packIndexOf } from "../inventory/host-pack.ts";
+import { importHosts } from "../inventory/import-hosts.ts";
 import { failCalls } from "../inventory/test-faults.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { keys, type Item } from "../store/store.ts";
@@ -113,6 +116,29 @@ describe("reading again", () => {
     await fixture.hosts.partitions.next(partition);
     await refresh(fixture, "h00");
     expect([fixture.targetIds(), fixture.pusher.calls]).toEqual([ids, []]);
+  });
+
+  test("a damaged pack keeps the hosts that may be in it, and others get their changes", async () => {
+    const fixture = await serving();
+    const partition = fixture.partitionOf("h00");
+    const beside = Array.from({ length: 1_000 }, (_, at) => `imported${at}`).filter(
+      (id) => fixture.partitionOf(id) === partition,
+    );
+    const lines = beside.map((id, at) => ({
+      line: at + 1,
+      input: parseHostInput({ id, address: `http://${id}:9000` }),
+    }));
+    await importHosts(fixture.hosts, lines, { onExisting: "refuse" });
+    await refresh(fixture, "h00");
+    const before = fixture.targetIds();
+    expect(before).toEqual(expect.arrayContaining(beside));
+    const index = packIndexOf(beside[0] ?? "");
+    await fixture.store.update(keys.pack(partition, index), { set: { hosts: "x" } });
+    await fixture.put("h00", "http://elsewhere:9000");
+    await refresh(fixture, "h00");
+    expect(fixture.targetIds()).toEqual(before);
+    expect(fixture.pusher.targets.get(hostId("h00"))?.address).toBe("http://elsewhere:9000");
+    expect(fixture.slice.damagedIn(partition)).toMatchObject([{ id: `hosts#${index}` }]);
   });
 
   test("a partition that is not served is not read", async () => {

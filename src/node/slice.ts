@@ -11,7 +11,7 @@
  */
 import { isCoxswainError } from "../kernel/errors.ts";
 import type { HostId, HostRecord } from "../inventory/host.ts";
-import type { DamagedHost, LoadedPartition } from "../inventory/hosts.ts";
+import { presenceIn, type DamagedHost, type LoadedPartition } from "../inventory/hosts.ts";
 import type { Fleet } from "../inventory/rules.ts";
 import type { Fence } from "../protocol/fence.ts";
 import type { Manifest } from "../protocol/manifest.ts";
@@ -24,7 +24,7 @@ import { forEachBounded, inGroups } from "../inventory/bounded.ts";
 import { TurnShare } from "../inventory/turn-share.ts";
 import { CurrentRules } from "./current-rules.ts";
 import { isOutvoted, isOwnView, successorOf } from "./handover.ts";
-import { idsOf, isTableCurrent, Losses, type KnownPartition } from "./losses.ts";
+import { isTableCurrent, Losses, type KnownPartition } from "./losses.ts";
 import { placeInTurns } from "./place-in-turns.ts";
 import type { Checkpoints, KnownHosts, SlicePorts } from "./slice-ports.ts";
 
@@ -323,8 +323,7 @@ export class Slice {
   async #isTorn(partition: number, loaded: LoadedPartition): Promise<boolean> {
     const before = this.#served.get(partition);
     if (before === undefined) return false;
-    const present = idsOf(loaded);
-    if ([...before.hosts.keys()].every((id) => present.has(id))) return false;
+    if ([...before.hosts.keys()].every(presenceIn(loaded))) return false;
     const heads = await this.#ports.hosts.heads([partition]);
     if ((heads.get(partition) ?? 0) < loaded.revision) return true;
     const view = this.#view;
@@ -337,9 +336,9 @@ export class Slice {
     reason: PushReason,
     known: KnownHosts | undefined,
   ): void {
-    const present = idsOf(loaded);
+    const isPresent = presenceIn(loaded);
     for (const id of hosts.keys()) {
-      if (present.has(id)) continue;
+      if (isPresent(id)) continue;
       hosts.delete(id);
       this.#ports.pusher.remove(id);
     }

@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { readCheckpoint, writeCheckpoint } from "../inventory/checkpoints.ts";
 import { FleetStore } from "../inventory/fleet.ts";
 import { createHostDecoder, encodeHost } from "../inventory/host-codec.ts";
+import { decodePack, emptyPack, encodePack, itemsOf, withHosts } from "../inventory/host-pack.ts";
 import { parseHostInput, type HostRecord } from "../inventory/host.ts";
 import { pack, unpack } from "../inventory/packed-json.ts";
 import { headOf } from "../inventory/partition-store.ts";
@@ -202,6 +203,17 @@ describe("whatever an item holds, the reader gives a value or a documented error
       expect(encodeHost(read)).toEqual(
         encodeHost(decode({ ...keys.host(1, "h1"), attributes: encodeHost(read) })),
       );
+    });
+  });
+
+  it("packs of hosts, and the hosts in them", async () => {
+    const attributes = encodePack(withHosts(emptyPack(2), [host], 9));
+    const { hosts } = attributes;
+    const packed = damagedBytes(hosts as Uint8Array, unpack(hosts, 100_000) as object);
+    const decode = createHostDecoder();
+    await check(damaged(attributes, { hosts: packed }), corrupt, (each) => {
+      const read = decodePack({ ...keys.pack(1, 2), attributes: each });
+      for (const { id } of itemsOf(1, read).map(decode)) expect(id).toMatch(/^[\w.-]+$/);
     });
   });
 

@@ -90,22 +90,17 @@ export class DynamodbConnection {
     });
   }
 
-  /**
-   * Makes one request; never throws. `failureIn` finds, for the report, what failed within an answer
-   * that came.
-   */
+  /** Makes one request; never throws. */
   async run<T extends object>(
     call: Parameters<StoreObserver>[0],
     kind: ItemKind,
     request: (client: DynamoDBClient, options: { abortSignal: AbortSignal }) => Promise<T>,
-    failureIn?: (value: T) => StoreFailure | undefined,
     timeoutMs = this.#requestTimeoutMs,
   ): Promise<Answer<T>> {
     const startMs = this.#clock.monotonicMs();
     const answer = await this.#attempt(request, timeoutMs);
     const seconds = (this.#clock.monotonicMs() - startMs) / 1000;
-    const failure = answer.kind === "answer" ? failureIn?.(answer.value) : undefined;
-    this.#onCall?.(call, outcomeOf(failure ?? answer), seconds, unitsOf(answer), kind);
+    this.#onCall?.(call, outcomeOf(answer), seconds, unitsOf(answer), kind);
     return answer;
   }
 
@@ -119,7 +114,7 @@ export class DynamodbConnection {
     let answer = await this.run(call, kind, request);
     const leftMs = endMs - this.#clock.monotonicMs();
     if (answer.kind === "unknown" && isConnectionLost(answer.cause) && leftMs > 0) {
-      answer = await this.run(call, kind, request, undefined, leftMs);
+      answer = await this.run(call, kind, request, leftMs);
     }
     if (answer.kind === "answer") return answer.value;
     throw failureOfRead(answer, this.target);

@@ -21,12 +21,6 @@ export interface StoreTarget {
   readonly endpoint: string;
 }
 
-/** What the answer to a batch says of one statement. */
-interface StatementError {
-  readonly Code?: string | undefined;
-  readonly Message?: string | undefined;
-}
-
 const codesByName: Readonly<Record<string, ErrorCode>> = {
   ProvisionedThroughputExceededException: "STORE_THROTTLED",
   ThrottlingException: "STORE_THROTTLED",
@@ -51,18 +45,6 @@ const codesByName: Readonly<Record<string, ErrorCode>> = {
   SerializationException: "INTERNAL",
 };
 
-/** How one statement of a batch failed; what is not here may have been written. */
-const codesByStatement: Readonly<Record<string, ErrorCode>> = {
-  ProvisionedThroughputExceeded: "STORE_THROTTLED",
-  ThrottlingError: "STORE_THROTTLED",
-  RequestLimitExceeded: "STORE_THROTTLED",
-  AccessDenied: "STORE_DENIED",
-  ResourceNotFound: "CLUSTER_NOT_INITIALISED",
-  ValidationError: "INTERNAL",
-  TransactionConflict: "STORE_UNAVAILABLE",
-  ItemCollectionSizeLimitExceeded: "STORE_UNAVAILABLE",
-};
-
 /** Says what `thrown`, which came from the SDK, means for the caller. */
 export function classifyFailure(thrown: unknown, target: StoreTarget): StoreFailure {
   const cause = thrown instanceof Error ? thrown : new Error(messageOf(thrown));
@@ -73,18 +55,6 @@ export function classifyFailure(thrown: unknown, target: StoreTarget): StoreFail
     return { kind: "unknown", cause };
   }
   const code = codeOf(cause, status);
-  if (code === undefined) return { kind: "unknown", cause };
-  return { kind: "notWritten", error: storeError(code, cause, target) };
-}
-
-/** Says what the error of one statement of a batch means for its item. */
-export function classifyStatement(
-  { Code: name = "", Message: message = "an error without a reason" }: StatementError,
-  target: StoreTarget,
-): StoreFailure {
-  if (name === "DuplicateItem" || name === "ConditionalCheckFailed") return { kind: "refused" };
-  const cause = Object.assign(new Error(message), { name });
-  const code = Object.hasOwn(codesByStatement, name) ? codesByStatement[name] : undefined;
   if (code === undefined) return { kind: "unknown", cause };
   return { kind: "notWritten", error: storeError(code, cause, target) };
 }

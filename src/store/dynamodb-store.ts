@@ -23,13 +23,11 @@ import {
   encodeKey,
   type WireItem,
 } from "./dynamodb-codec.ts";
-import { DynamodbInserts } from "./dynamodb-inserts.ts";
 import {
   checkAttributes,
   checkChange,
   checkConditions,
   checkIncrement,
-  checkInserts,
   checkKey,
   checkKeys,
   checkQuery,
@@ -38,16 +36,7 @@ import {
   itemTooLarge,
 } from "./item.ts";
 import { itemKindOf, type ItemKind } from "./item-kind.ts";
-import type {
-  Attributes,
-  Condition,
-  InsertOutcome,
-  Item,
-  Key,
-  Page,
-  Store,
-  WriteOutcome,
-} from "./store.ts";
+import type { Attributes, Condition, Item, Key, Page, Store, WriteOutcome } from "./store.ts";
 
 /** Requests in a row that read nothing; each other one reads a key at least, so 100 keys bound it. */
 const stuckRequestsMax = 6;
@@ -60,16 +49,12 @@ export class DynamodbStore implements Store {
   readonly #table: string;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #inserts: DynamodbInserts;
 
   constructor(options: DynamodbOptions & { readonly random?: Random }) {
     this.#connection = new DynamodbConnection(options);
     this.#table = options.table;
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom();
-    this.#inserts = new DynamodbInserts(this.#connection, (item) =>
-      this.put(item, [{ kind: "absent" }]),
-    );
   }
 
   async get(key: Key): Promise<Item | undefined> {
@@ -147,11 +132,6 @@ export class DynamodbStore implements Store {
       ),
       item,
     );
-  }
-
-  async insertMany(items: readonly Item[]): Promise<InsertOutcome[]> {
-    checkInserts(items);
-    return this.#inserts.insert(items);
   }
 
   async update(

@@ -48,6 +48,7 @@ export function itemKindOf({ pk, sk }: Key): ItemKind {
 
 function kindInPartition(sk: string): ItemKind {
   if (sk === "head") return "head";
-  if (sk.startsWith("host#")) return "host";
+  // Hosts alone and in packs, and the prefix of both.
+  if (sk.startsWith("host")) return "host";
   return sk.startsWith("status#") ? "checkpoint" : "other";
 }

@@ -7,14 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { CoxswainError } from "../kernel/errors.ts";
-import {
-  insertItemsMax,
-  type Attribute,
-  type Attributes,
-  type Condition,
-  type Item,
-  type Key,
-} from "./store.ts";
+import type { Attribute, Attributes, Condition, Key } from "./store.ts";
 
 /** Largest item, names and values together: DynamoDB's own limit. */
 export const itemBytesMax = 400 * 1024;
@@ -38,28 +31,6 @@ export function checkKeys(keys: readonly Key[]): void {
     `Expected at most ${getManyKeysMax} keys, got ${keys.length}`,
   );
   for (const key of keys) checkKey(key);
-  checkDistinct(keys);
-}
-
-/** Throws REQUEST_TOO_LARGE for an item that DynamoDB would not take. */
-export function checkInserts(items: readonly Item[]): void {
-  assert(
-    items.length <= insertItemsMax,
-    `Expected at most ${insertItemsMax} items, got ${items.length}`,
-  );
-  checkDistinct(items);
-  for (const item of items) {
-    checkKey(item);
-    checkAttributes(item.attributes);
-    for (const name of Object.keys(item.attributes)) {
-      // They stand in the text of a statement, which has no placeholders for names.
-      assert(/^\w+$/.test(name), `Expected a name of letters, digits or _, got ${name}`);
-    }
-    checkSize(item, item.attributes);
-  }
-}
-
-function checkDistinct(keys: readonly Key[]): void {
   const distinctCount = new Set(keys.map(({ pk, sk }) => `${pk}\0${sk}`)).size;
   assert(distinctCount === keys.length, "Expected each key once");
 }

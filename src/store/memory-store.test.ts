@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { CoxswainError } from "../kernel/errors.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { describeStoreContract } from "./store-contract.ts";
 
@@ -32,31 +31,6 @@ test("a fault after a write makes its outcome unknown, and the write stays", asy
   });
   store.faults = {};
   expect(await store.get(key)).toEqual({ ...key, attributes: { value: 3 } });
-});
-
-test("a fault around one item of an insertMany is that item's alone, and none taken is a throw", async () => {
-  const store = new MemoryStore();
-  const items = ["a", "b", "c", "d"].map((sk) => ({ pk: "test", sk, attributes: { value: 1 } }));
-  const error = new CoxswainError("STORE_THROTTLED", "injected");
-  store.faults = {
-    before(_, { sk }) {
-      if (sk === "b") throw error;
-    },
-    after(_, { sk }) {
-      if (sk === "c") fail();
-    },
-  };
-  expect(await store.insertMany(items)).toEqual([
-    { kind: "written" },
-    { kind: "notWritten", error },
-    { kind: "unknown", cause: new Error("injected") },
-    { kind: "written" },
-  ]);
-  expect(store.dump().map(({ sk }) => sk)).toEqual(["a", "c", "d"]);
-  await expect(store.insertMany(items.slice(1, 2))).rejects.toBe(error);
-  store.restore([]);
-  store.faults = { before: (_, { sk }) => (sk === "d" ? fail() : undefined) };
-  await expect(store.insertMany(items)).rejects.toThrow("injected");
 });
 
 test.each(["before", "after"] as const)("a fault %s a read fails it", async (when) => {

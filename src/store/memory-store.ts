@@ -5,13 +5,11 @@
  * and `after` of its hook, which may delay it, fail it, or lose the answer of a write that landed.
  */
 import { CoxswainError } from "../kernel/errors.ts";
-import { throwIfNoneTaken } from "./insert-outcomes.ts";
 import {
   checkAttributes,
   checkChange,
   checkConditions,
   checkIncrement,
-  checkInserts,
   checkKey,
   checkKeys,
   checkQuery,
@@ -21,7 +19,6 @@ import {
 import type {
   Attributes,
   Condition,
-  InsertOutcome,
   Item,
   Key,
   Page,
@@ -32,10 +29,7 @@ import type {
 
 export type { StoreCall } from "./store.ts";
 
-/**
- * Called around every operation, and around each item of an `insertMany`; each may be async and may
- * throw to make the call, or the item, fail.
- */
+/** Called around every operation; each may be async and may throw to make the call fail. */
 export interface StoreFaults {
   /** Before the operation takes effect: what it throws is a failure known not to have landed. */
   before?(call: StoreCall, key: Key): Promise<void> | void;
@@ -84,25 +78,6 @@ export class MemoryStore implements Store {
   async put(item: Item, conditions: readonly Condition[] = []): Promise<WriteOutcome> {
     checkAttributes(item.attributes);
     return this.#write("put", item, conditions, () => ({ ...item.attributes }));
-  }
-
-  async insertMany(items: readonly Item[]): Promise<InsertOutcome[]> {
-    checkInserts(items);
-    const outcomes: InsertOutcome[] = [];
-    for (const item of items) {
-      try {
-        outcomes.push(
-          await this.#write("insertMany", item, [{ kind: "absent" }], () => ({
-            ...item.attributes,
-          })),
-        );
-      } catch (error) {
-        if (!(error instanceof CoxswainError)) throw error;
-        outcomes.push({ kind: "notWritten", error });
-      }
-    }
-    throwIfNoneTaken(outcomes);
-    return outcomes;
   }
 
   async update(

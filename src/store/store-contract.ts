@@ -6,7 +6,6 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { describeConditions } from "./store-contract-conditions.ts";
-import { describeInserts } from "./store-contract-inserts.ts";
 import { describeReads, plain } from "./store-contract-reads.ts";
 import type { Attributes, Key, Store } from "./store.ts";
 
@@ -153,7 +152,6 @@ export function describeStoreContract(name: string, open: OpenForTest): void {
 
     describeConditions(() => store);
     describeReads(() => store);
-    describeInserts(() => store);
 
     test("close may be called more than once", async () => {
       await put({ value: 1 });

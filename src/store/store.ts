@@ -5,12 +5,9 @@
  * (twice the price, and the embedded engine has none), no streams, no clocks. Every adapter passes
  * the contract suite in store-contract.ts.
  *
- * `insertMany` is many writes in one request, each with its own condition and outcome: not a transaction.
- *
  * A write has three outcomes. `unknown` means that no answer came: it may have landed, now or later.
  * Callers write so that a repeat is harmless (absolute values, conditions on identity) or read again.
  */
-import type { CoxswainError } from "../kernel/errors.ts";
 
 export interface Key {
   readonly pk: string;
@@ -45,15 +42,6 @@ export type WriteOutcome =
   /** No answer: the write may have landed. */
   | { readonly kind: "unknown"; readonly cause: Error };
 
-/** What became of one item of several. */
-export type InsertOutcome =
-  | WriteOutcome
-  /** The store certainly did not write this one, others of the call it may have. */
-  | { readonly kind: "notWritten"; readonly error: CoxswainError };
-
-/** Most items in one `insertMany`. */
-export const insertItemsMax = 25;
-
 export interface Page {
   /** Ascending by the bytes of `sk`. */
   readonly items: readonly Item[];
@@ -62,15 +50,7 @@ export interface Page {
 }
 
 /** The operations, for metrics and fault hooks. */
-export type StoreCall =
-  | "get"
-  | "getMany"
-  | "query"
-  | "put"
-  | "insertMany"
-  | "update"
-  | "delete"
-  | "increment";
+export type StoreCall = "get" | "getMany" | "query" | "put" | "update" | "delete" | "increment";
 
 /**
  * Reads throw CoxswainError (STORE_UNAVAILABLE, STORE_THROTTLED, STORE_DENIED); an empty answer is
@@ -94,12 +74,6 @@ export interface Store {
   ): Promise<Page>;
   /** Replaces the whole item. */
   put(item: Item, conditions?: readonly Condition[]): Promise<WriteOutcome>;
-  /**
-   * Writes each item IF there is none with its key: up to `insertItemsMax` items with different keys,
-   * attribute names of letters, digits and `_`. One outcome an item, in their order. Throws like a
-   * `put` only where the whole call has written nothing.
-   */
-  insertMany(items: readonly Item[]): Promise<InsertOutcome[]>;
   /** Sets the named attributes (one at least), removes others, creates the item where there is none. */
   update(
     key: Key,
@@ -126,6 +100,11 @@ export const keys = {
   member: (slot: string): Key => ({ pk: "member", sk: slot }),
   head: (partition: number): Key => ({ pk: `part#${partition}`, sk: "head" }),
   host: (partition: number, id: string): Key => ({ pk: `part#${partition}`, sk: `host#${id}` }),
+  /** Hosts that share an item. */
+  pack: (partition: number, index: number): Key => ({
+    pk: `part#${partition}`,
+    sk: `hosts#${index}`,
+  }),
   status: (partition: number, chunk: number): Key => ({
     pk: `part#${partition}`,
     sk: `status#${chunk}`,

@@ -8,6 +8,7 @@
  *
  * The loops for rules and heads wait after their work, so a slow store is asked less often: `storeCallMs`.
  */
+import { packsPerPartition } from "../../inventory/host-pack.ts";
 import { filledRatio, meanOverPartitions, readUnits, writeUnits } from "./capacity-units.ts";
 
 export interface StoreLoad {
@@ -41,7 +42,10 @@ const sizes = {
   viewMember: 146,
   /** A handful of rules, compressed. */
   rules: 400,
+  /** One with an item of its own. An import's hosts are in packs, at about a tenth. */
   host: 150,
+  packBase: 90,
+  packHost: 12,
   /** Compressed: a checkpoint repeats manifest and fence in every entry. */
   checkpointBase: 260,
   checkpointHost: 21,
@@ -99,13 +103,20 @@ export function rolloutUnits(load: StoreLoad, contentBytes: number): UnitRow[] {
 
 /** Units of one change of one host: its address, a label, a pin. */
 export function hostChangeUnits(load: StoreLoad): UnitRow[] {
+  const pack = sizes.packBase + (load.hosts / load.partitions / packsPerPartition) * sizes.packHost;
   return [
     row("head, before and after", "head", "write", 2),
-    row("the host's record", "host", "write", 1),
+    row("the host's record, or its pack", "host", "write", writeUnits(pack)),
     row("audit", "audit", "write", 1),
     row("checkpoint", "checkpoint", "write", 1),
     row("head, read at the hint", "head", "read", 1),
-    row("record, and the partition at the hint", "host", "read", 1 + hostsRead(load)),
+    // Both places where a record may be, one of them empty.
+    row(
+      "record, and the partition at the hint",
+      "host",
+      "read",
+      1 + readUnits(pack) + hostsRead(load),
+    ),
   ];
 }
 
