@@ -27,12 +27,19 @@ const tableWindowMs = 30_000;
 const troubledCallsMin = 3;
 
 /**
- * True where `by` took the refusals of a firewall for the victim's own, and nobody else was able to
- * vote: with one observer a refused probe makes two missed beats enough.
+ * True where `by` took the refusals of a firewall, since the victim's last beat, for the victim's own, and
+ * nobody else was able to vote: with one observer a refused probe makes two missed beats enough.
  */
-export function isMisled(world: World, by: string, slot: string, members: ReadonlySet<string>) {
-  if (!world.network.isRefused(by, slot)) return false;
-  const sinceMs = world.timeline.nowMs - windowMs;
+export function isMisled(
+  world: World,
+  by: string,
+  slot: string,
+  lastBeatMs: number,
+  members: ReadonlySet<string>,
+): boolean {
+  const { nowMs } = world.timeline;
+  if (!world.network.wasRefused(by, slot, lastBeatMs)) return false;
+  const sinceMs = nowMs - windowMs;
   return !world
     .livingProcesses()
     .some(
@@ -46,9 +53,13 @@ export function isMisled(world: World, by: string, slot: string, members: Readon
     );
 }
 
-/** The process at the slot's address says that it is no member (yet): it serves nothing. */
-export function isUnready(world: World, slot: string): boolean {
-  return world.nodes.get(slot)?.living?.node.isMember() === false;
+/**
+ * The process at the slot's address says that it is no member (yet), or said so since its last beat: it
+ * serves nothing, and a refused probe counts until the next beat.
+ */
+export function isUnready(world: World, slot: string, lastBeatMs: number): boolean {
+  const saidMs = world.unreadySaidMs.get(slot) ?? -Infinity;
+  return saidMs >= lastBeatMs || world.nodes.get(slot)?.living?.node.isMember() === false;
 }
 
 function troubledSince(world: World, slot: string, sinceMs: number) {

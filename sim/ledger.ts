@@ -2,7 +2,7 @@
  * What clients were told: for each host the states it may be in, for each rollout whether it counts.
  *
  * An acknowledged change leaves exactly its result; one without an answer leaves both the old and the
- * new state possible. Changes of one host go one after another, so that any state outside the set is a
+ * new state possible, and may land until the host is written again: what was `unchanged` ends nothing. Changes of one host go one after another, so that any state outside the set is a
  * lost or an invented write.
  */
 import type { HostRecord } from "../src/inventory/host.ts";
@@ -17,7 +17,8 @@ export interface HostState {
 /** `undefined` is a host that is not registered. */
 export type HostEffect = (state: HostState | undefined) => HostState | undefined;
 
-export type Told = "acknowledged" | "unknown" | "refused";
+/** `unchanged`: the host was as asked and was not written. */
+export type Told = "acknowledged" | "unchanged" | "unknown" | "refused";
 
 interface LedgerRollout {
   readonly id: string;
@@ -49,7 +50,7 @@ export class Ledger {
       this.#hosts.set(id, after);
       return;
     }
-    if (before.has(absent)) {
+    if (told === "unknown" && before.has(absent)) {
       const open = this.#openCreations.get(id) ?? new Set();
       this.#openCreations.set(id, open.add(textOf(effect(undefined))));
     }

@@ -28,6 +28,8 @@ export class Network {
   readonly #cuts = new Map<string, number>();
   /** Directions in which connections are refused by something on the way. */
   readonly #refusals = new Map<string, number>();
+  /** When the last refusal of a direction ended. */
+  readonly #refusedUntilMs = new Map<string, number>();
 
   constructor(timeline: Timeline, dice: Dice, weights: NetworkWeights) {
     this.#timeline = timeline;
@@ -64,6 +66,12 @@ export class Network {
     return (this.#refusals.get(`${from}>${to}`) ?? 0) > 0;
   }
 
+  /** True where it is, or was so since then. */
+  wasRefused(from: string, to: string, sinceMs: number): boolean {
+    const untilMs = this.#refusedUntilMs.get(`${from}>${to}`) ?? -Infinity;
+    return this.isRefused(from, to) || untilMs >= sinceMs;
+  }
+
   /** Cuts `from` -> `to` until the returned function is called. */
   cut(from: string, to: string): () => void {
     return raise(this.#cuts, `${from}>${to}`);
@@ -71,7 +79,11 @@ export class Network {
 
   /** Answers connections from `from` to `to` with a refusal until the returned function is called. */
   refuse(from: string, to: string): () => void {
-    return raise(this.#refusals, `${from}>${to}`);
+    const end = raise(this.#refusals, `${from}>${to}`);
+    return () => {
+      end();
+      this.#refusedUntilMs.set(`${from}>${to}`, this.#timeline.nowMs);
+    };
   }
 
   /** No loss, no duplicates, nothing late. Cuts are ended by whoever made them. */

@@ -5,7 +5,9 @@
  * A fence names one version of the rules and one of the record, so it names one manifest. (After a
  * table came back older, the same numbers may stand for several.)
  */
+import { isDeepStrictEqual } from "node:util";
 import { FleetStore } from "../src/inventory/fleet.ts";
+import { isPack, packIndexOf } from "../src/inventory/host-pack.ts";
 import { HostStore } from "../src/inventory/hosts.ts";
 import { parseHostId, type HostRecord } from "../src/inventory/host.ts";
 import { compareRules, type Fleet } from "../src/inventory/rules.ts";
@@ -36,15 +38,30 @@ export class Oracle {
     this.#partitionsCount = partitionsCount;
   }
 
-  /** Remembers what was just stored under `key`. */
-  async noteWritten(key: Key): Promise<void> {
+  /** Remembers what was just stored under `key`; returns the records in it that are new. */
+  async noteWritten(key: Key): Promise<readonly HostRecord[]> {
     if (key.pk === keys.fleet.pk && key.sk === keys.fleet.sk) {
       const fleet = await this.#fleetStore.read();
       add(this.#fleets, fleet.revision, fleet);
-    } else if (key.sk.startsWith("host#")) {
-      const record = await this.#hostStore.get(parseHostId(key.sk.slice("host#".length)));
-      if (record !== undefined) add(this.#records, `${record.id}/${record.revision}`, record);
     }
+    const records = (await this.#recordsIn(key)).filter((record) => !this.#isKnown(record));
+    for (const record of records) add(this.#records, nameOf(record), record);
+    return records;
+  }
+
+  #isKnown(record: HostRecord): boolean {
+    const known = this.#records.get(nameOf(record)) ?? [];
+    return known.some((each) => isDeepStrictEqual(each, record));
+  }
+
+  async #recordsIn({ pk, sk }: Key): Promise<readonly HostRecord[]> {
+    if (sk.startsWith("host#")) {
+      const record = await this.#hostStore.get(parseHostId(sk.slice("host#".length)));
+      return record === undefined ? [] : [record];
+    }
+    if (!isPack({ sk })) return [];
+    const { hosts } = await this.#hostStore.load(Number(pk.slice("part#".length)), 1);
+    return hosts.filter(({ id }) => keys.pack(0, packIndexOf(id)).sk === sk);
   }
 
   /** Digests of the manifests that a fence can stand for; empty where it was never stored. */
@@ -84,6 +101,10 @@ export function wantedOf(fleet: Fleet, record: HostRecord): Wanted {
 
 export function digestOfWanted(wanted: Wanted): string {
   return manifestDigestOf([...wanted].map(([name, digest]) => ({ name, digest })));
+}
+
+function nameOf({ id, revision }: HostRecord): string {
+  return `${id}/${revision}`;
 }
 
 function add<Name, Value>(map: Map<Name, Value[]>, name: Name, value: Value): void {

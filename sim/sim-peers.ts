@@ -21,6 +21,8 @@ export interface SimPeersPorts {
   readonly resolve: (fleetUrl: string) => { readonly slot: string; readonly process?: PeerProcess };
   /** An exception that no caller can have caused. */
   readonly onDefect: (error: unknown) => void;
+  /** Told that the process of a slot answered a probe: it is no member. */
+  readonly onUnready: (slot: string) => void;
 }
 
 type Answer<T> =
@@ -63,7 +65,10 @@ export class SimPeers implements Peers {
 
   async probe(fleetUrl: string, timeoutMs: number): Promise<"answered" | "refused" | "unknown"> {
     const answer = await this.#request(fleetUrl, timeoutMs, async ({ node }) => node.isMember());
-    if (answer.kind === "answered") return answer.value ? "answered" : "refused";
+    if (answer.kind === "answered") {
+      if (!answer.value) this.#ports.onUnready(this.#ports.resolve(fleetUrl).slot);
+      return answer.value ? "answered" : "refused";
+    }
     return answer.kind === "refused" ? "refused" : "unknown";
   }
 

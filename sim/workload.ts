@@ -4,15 +4,13 @@
  *
  * Changes of one host, and changes of the rules, go one after another; everything else overlaps.
  */
-import { isCoxswainError, messageOf, type ErrorCode } from "../src/kernel/errors.ts";
 import type { Operations } from "../src/node/operations.ts";
 import { digestOf } from "../src/protocol/digest.ts";
+import { Caller, toldOf } from "./caller.ts";
 import { Dice } from "./dice.ts";
 import { flawLine, guardedConfig, type Flaw } from "./flaws.ts";
-import type { HostEffect, HostState, Ledger, Told } from "./ledger.ts";
+import type { HostEffect, HostState, Ledger } from "./ledger.ts";
 import { modesOf } from "./modes.ts";
-import { stackOf } from "./sim-host.ts";
-import type { NodeProcess } from "./sim-node.ts";
 import type { World } from "./world.ts";
 
 const configs = [guardedConfig, "routes.json", "limits.txt"];
@@ -22,27 +20,17 @@ const lostPollMs = 500;
 /** Releases of the guarded config that some hosts cannot take. */
 const flawRatio = 0.3;
 const mendAttemptsMax = 20;
-
-/** Errors that say for certain that nothing was changed. */
-const refusals: readonly ErrorCode[] = [
-  "HOST_INVALID",
-  "HOST_NOT_FOUND",
-  "HOST_ADDRESS_TAKEN",
-  "RELEASE_NOT_FOUND",
-  "ROLLOUT_NOT_FOUND",
-  "ROLLOUT_SUPERSEDED",
-  "RULES_FULL",
-];
-
-type Outcome<T> =
-  | { readonly told: "acknowledged"; readonly value: T }
-  | { readonly told: "unknown" | "refused" };
+/** Of new hosts, and of changes of hosts. */
+const importRatio = 0.4;
+const importHostsMax = 8;
 
 export class Workload {
   readonly #world: World;
+  readonly #caller: Caller;
   readonly #dice: Dice;
-  /** Its own stream, so that flaws leave everything else as it is. */
+  /** Streams of their own, so that flaws and imports leave everything else as it is. */
   readonly #flawDice: Dice;
+  readonly #importDice: Dice;
   readonly #ledger: Ledger;
   readonly #states = new Map<string, HostState>();
   readonly #busy = new Set<string>();
@@ -51,23 +39,21 @@ export class Workload {
   readonly #rollouts: string[] = [];
   #hostsCount = 0;
   #releasesCount = 0;
-  #openCount = 0;
   #isStopped = false;
-  #isAbandoned = false;
   #areFlawsAllowed = true;
-  /** Nodes that are asked; undefined where any may be. */
-  #slots: ReadonlySet<string> | undefined;
 
   constructor(world: World, dice: Dice, ledger: Ledger) {
     this.#world = world;
+    this.#caller = new Caller(world, dice);
     this.#dice = dice;
     this.#flawDice = Dice.of(world.seed, "flaws");
+    this.#importDice = Dice.of(world.seed, "imports");
     this.#ledger = ledger;
   }
 
   /** Calls under way whose end is not known yet. */
   get openCount(): number {
-    return this.#openCount;
+    return this.#caller.openCount;
   }
 
   /** Registers the hosts and rolls out one release of each config; repeats what fails. */
@@ -83,9 +69,9 @@ export class Workload {
 
   /** Rolls out a release of the guarded config that every host takes, through one of `slots`. */
   async mend(slots: ReadonlySet<string>): Promise<void> {
-    this.#isAbandoned = false;
+    this.#caller.isAbandoned = false;
     this.#areFlawsAllowed = false;
-    this.#slots = slots;
+    this.#caller.slots = slots;
     for (let attempt = 0; attempt < mendAttemptsMax; attempt++) {
       const isReleased = await this.#release(guardedConfig);
       if (isReleased && (await this.#rollOut(""))) return;
@@ -95,11 +81,11 @@ export class Workload {
 
   /** Publishes every content again, as people do after a table was lost: no node keeps contents. */
   async republish(slots: ReadonlySet<string>): Promise<void> {
-    this.#isAbandoned = false;
-    this.#slots = slots;
+    this.#caller.isAbandoned = false;
+    this.#caller.slots = slots;
     for (const { config, content } of this.#contents.values()) {
       for (let attempt = 0; attempt < mendAttemptsMax; attempt++) {
-        const { told } = await this.#ask(`release ${config} again`, (operations) =>
+        const { told } = await this.#caller.ask(`release ${config} again`, (operations) =>
           operations.putRelease(config, content, actor),
         );
         if (told === "acknowledged") break;
@@ -127,14 +113,16 @@ export class Workload {
 
   /** Waits no longer: whatever is under way has no answer. */
   abandon(): void {
-    this.#isAbandoned = true;
+    this.#caller.isAbandoned = true;
   }
 
   async #one(): Promise<void> {
     const dice = this.#dice;
     const roll = dice.random.next();
     if (roll < 0.1) return this.#addHost();
-    if (roll < 0.45) return this.#changeSomeHost();
+    if (roll < 0.45) {
+      return this.#importDice.chance(importRatio) ? this.#importSome() : this.#changeSomeHost();
+    }
     if (this.#busy.has("rules")) return;
     if (roll < 0.6) await this.#release(dice.pick(configs) ?? "");
     else if (roll < 0.9) await this.#rollOut(dice.pick(selectors) ?? "");
@@ -147,6 +135,10 @@ export class Workload {
     const state = { address: addressOf(index, 0), labels: this.#labels(), pins: {} };
     await this.#world.addHost(id, state.address).start();
     this.#states.set(id, state);
+    if (this.#importDice.chance(importRatio)) {
+      await this.#import(new Map([[id, state]]));
+      return;
+    }
     await this.#changeHost(
       id,
       "put",
@@ -158,6 +150,39 @@ export class Workload {
           actor,
         ),
     );
+  }
+
+  /** Imports several hosts at once as they are, but with new labels: an inventory that is kept elsewhere. */
+  async #importSome(): Promise<void> {
+    const dice = this.#importDice;
+    const idle = [...this.#states.keys()].filter((id) => !this.#busy.has(id));
+    const some = new Map<string, HostState>();
+    for (const id of dice.some(idle, dice.whole(1, importHostsMax))) {
+      const state = this.#states.get(id);
+      if (state !== undefined) some.set(id, { ...state, labels: this.#labels() });
+    }
+    for (const [id, state] of some) this.#states.set(id, state);
+    await this.#import(some);
+  }
+
+  /** Each host was told of alone, as if it had been changed alone. */
+  async #import(hosts: ReadonlyMap<string, HostState>): Promise<void> {
+    const lines = Array.from(hosts, ([id, { address, labels }]) =>
+      JSON.stringify({ id, address, labels, ...this.#mode(id) }),
+    );
+    for (const id of hosts.keys()) this.#busy.add(id);
+    const outcome = await this.#caller.ask(`import ${[...hosts.keys()].join(" ")}`, (operations) =>
+      operations.importHosts(
+        Buffer.from(lines.join("\n")),
+        { onExisting: "update", dryRun: false },
+        actor,
+      ),
+    );
+    for (const [at, [id, { address, labels }]] of [...hosts].entries()) {
+      this.#busy.delete(id);
+      const effect: HostEffect = (seen) => ({ address, labels, pins: seen?.pins ?? {} });
+      this.#ledger.hostChanged(id, effect, toldOf(outcome, at + 1));
+    }
   }
 
   async #changeSomeHost(): Promise<void> {
@@ -217,9 +242,10 @@ export class Workload {
     change: (operations: Operations) => Promise<unknown>,
   ): Promise<void> {
     this.#busy.add(id);
-    const { told } = await this.#ask(`${what} ${id}`, change);
+    const outcome = await this.#caller.ask(`${what} ${id}`, change);
     this.#busy.delete(id);
-    this.#ledger.hostChanged(id, effect, told);
+    const isUnchanged = outcome.told === "acknowledged" && wasUnchanged(outcome.value);
+    this.#ledger.hostChanged(id, effect, isUnchanged ? "unchanged" : outcome.told);
   }
 
   async #release(config: string): Promise<boolean> {
@@ -227,7 +253,7 @@ export class Workload {
     const flaw = this.#flaw(config);
     const content = Buffer.from(flaw === undefined ? text : flawLine(flaw) + text);
     if (flaw !== undefined) this.#world.flaws.set(digestOf(content), flaw);
-    const outcome = await this.#ask(`release ${config}`, (operations) =>
+    const outcome = await this.#caller.ask(`release ${config}`, (operations) =>
       operations.putRelease(config, content, actor),
     );
     if (outcome.told === "acknowledged") {
@@ -272,7 +298,7 @@ export class Workload {
   ): Promise<boolean> {
     this.#busy.add("rules");
     const at = this.#ledger.rolloutAttempted(config);
-    const outcome = await this.#ask(what, change);
+    const outcome = await this.#caller.ask(what, change);
     this.#busy.delete("rules");
     if (outcome.told === "refused") this.#ledger.rolloutRefused(config, at);
     if (outcome.told !== "acknowledged") return false;
@@ -280,57 +306,6 @@ export class Workload {
     this.#rollouts.push(`${id} ${config}`);
     if (undoes === undefined) this.#ledger.rolloutAcknowledged(id, config, at);
     return true;
-  }
-
-  /** Asks a random node; `unknown` where it gave no answer or one that says so. */
-  async #ask<T>(what: string, call: (operations: Operations) => Promise<T>): Promise<Outcome<T>> {
-    const process = this.#dice.pick(
-      this.#world.livingProcesses().filter(({ slot }) => this.#slots?.has(slot) ?? true),
-    );
-    if (process === undefined) return { told: "refused" };
-    this.#openCount++;
-    const ended = new AbortController();
-    const outcome = await Promise.race([
-      this.#answer(process, call),
-      this.#lost(process, ended.signal),
-    ]);
-    ended.abort();
-    this.#openCount--;
-    this.#world.recorder.observe({
-      kind: "operation",
-      text: `${what} at ${process.name}: ${outcome.told}`,
-    });
-    return outcome;
-  }
-
-  async #answer<T>(
-    process: NodeProcess,
-    call: (operations: Operations) => Promise<T>,
-  ): Promise<Outcome<T>> {
-    try {
-      return { told: "acknowledged", value: await call(process.node.operations) };
-    } catch (error) {
-      if (!isCoxswainError(error)) {
-        this.#world.recorder.fail("crash", "operation", stackOf(error), [process.name]);
-      }
-      this.#world.recorder.note(`operation failed: ${messageOf(error)}`);
-      const told: Exclude<Told, "acknowledged"> = isCoxswainError(error, ...refusals)
-        ? "refused"
-        : "unknown";
-      return { told };
-    }
-  }
-
-  /** Resolves once the process is gone: whatever it was doing gives no answer. */
-  #lost(process: NodeProcess, signal: AbortSignal): Promise<{ readonly told: "unknown" }> {
-    const { timeline } = this.#world;
-    return new Promise((resolve) => {
-      const look = () => {
-        if (this.#isAbandoned || process.clock.state === "gone") resolve({ told: "unknown" });
-        else if (!signal.aborted) timeline.after(lostPollMs, look);
-      };
-      look();
-    });
   }
 
   /** A record that is made anew after a removal needs its modes again. */
@@ -344,6 +319,11 @@ export class Workload {
     const zone = this.#dice.pick(["a", "b", "c"]) ?? "a";
     return { role, zone };
   }
+}
+
+/** Of a registration's answer; others say nothing of it. */
+function wasUnchanged(answer: unknown): boolean {
+  return (answer as { readonly outcome?: string } | undefined)?.outcome === "unchanged";
 }
 
 function addressOf(index: number, move: number): string {

@@ -3,10 +3,12 @@
  *
  * Nothing here decides what happens; nemesis.ts and workload.ts do.
  */
+import { packIndexOf } from "../src/inventory/host-pack.ts";
 import type { NodeSetup } from "../src/node/node-setup.ts";
 import type { Hello } from "../src/protocol/sync.ts";
 import { ensureView, readView } from "../src/membership/view-store.ts";
 import { MemoryObjectStore } from "../src/objects/memory-object-store.ts";
+import { partitionOf } from "../src/ring/hash.ts";
 import { MemoryStore } from "../src/store/memory-store.ts";
 import { initialiseCluster, type Meta } from "../src/store/meta.ts";
 import { keys, type Item, type Key } from "../src/store/store.ts";
@@ -65,6 +67,8 @@ export class World {
   lostAtMs = -Infinity;
   /** Calls to the store that had trouble lately, by slot, oldest first. */
   readonly troubledCalls = new Map<string, { readonly atMs: number; readonly isCut: boolean }[]>();
+  /** When a process last answered a probe that it is no member, by slot. */
+  readonly unreadySaidMs = new Map<string, number>();
   /** Hosts whose record was written by a call that its caller had given up (and perhaps repeated). */
   readonly lateHosts = new Set<string>();
   /** Releases of the guarded config that some hosts cannot take, by digest. */
@@ -200,7 +204,7 @@ export class World {
           dice: dice("store"),
           onTrouble: (from, isCut) => this.#noteTrouble(from, isCut),
           onWritten: (key, isLate) => {
-            if (isLate && key.sk.startsWith("host#")) this.lateHosts.add(key.sk.slice(5));
+            if (isLate) for (const id of this.#hostsIn(key)) this.lateHosts.add(id);
             void this.#noteWritten(slot, key);
           },
         },
@@ -215,6 +219,7 @@ export class World {
           network,
           resolve: (fleetUrl) => this.#processAt(fleetUrl),
           onDefect: (error) => recorder.fail("crash", "peer call", stackOf(error)),
+          onUnready: (of) => void this.unreadySaidMs.set(of, timeline.nowMs),
         },
         pushesPerSecond: swarm.pushesPerSecond,
         modes: hasModes(swarm.profile)
@@ -232,9 +237,23 @@ export class World {
     );
   }
 
+  /** Ids that an item may be about, whether or not it still has them. */
+  #hostsIn(key: Key): string[] {
+    const isAbout = (id: string) => {
+      const partition = partitionOf(id, partitionsCount);
+      const places = [keys.host(partition, id), keys.pack(partition, packIndexOf(id))];
+      return places.some(({ pk, sk }) => pk === key.pk && sk === key.sk);
+    };
+    return [...this.hosts.keys()].filter(isAbout);
+  }
+
   async #noteWritten(by: string, key: Key): Promise<void> {
-    await this.oracle.noteWritten(key);
-    this.recorder.observe({ kind: "stored", by, key: `${key.pk}/${key.sk}` });
+    const records = await this.oracle.noteWritten(key);
+    // Checks follow a host's record, whether it has an item of its own or is in a pack.
+    const others = records.map(({ id }) => `${key.pk}/host#${id}`);
+    for (const each of new Set([`${key.pk}/${key.sk}`, ...others])) {
+      this.recorder.observe({ kind: "stored", by, key: each });
+    }
     if (key.pk === keys.member("").pk && key.sk !== by) {
       const item = await this.store.get(key);
       const { evicting, evictReason } = item?.attributes ?? {};

@@ -59,8 +59,8 @@ export class EvictionCheck implements Check {
     let cause = causeOf(world, slot, reason, lastBeatMs);
     const isEarly = reason === "silent" && cause !== "dead" && cause !== "table";
     if (isEarly && silentMs < silenceMinMs) cause = "false";
-    if (cause === "false" && isUnready(world, slot)) cause = "unready";
-    if (cause === "false" && isMisled(world, by, slot, this.#slots)) cause = "misled";
+    if (cause === "false" && isUnready(world, slot, lastBeatMs)) cause = "unready";
+    if (cause === "false" && isMisled(world, by, slot, lastBeatMs, this.#slots)) cause = "misled";
     this.#marked.set(slot, cause);
     if (cause !== "false") return;
     const text = `${by} marks ${slot} as ${reason}, which was able to beat and did so ${Math.round(silentMs)} ms ago`;
