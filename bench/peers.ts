@@ -15,6 +15,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { createSocketTransport } from "../src/push/socket-transport.ts";
+import { watchCommits } from "./commit-watch.ts";
 import { rollOut, untilHeld } from "./fleet-cluster.ts";
 import { interleave, machine, markdownTable, median, medianRatio, timedMs } from "./measure.ts";
 import {
@@ -45,8 +46,8 @@ interface Subject {
   readonly send: (round: number) => Promise<number | void>;
   /** Of all processes that take part, besides this one. */
   readonly pids: readonly number[];
-  /** The same from when its caller was told that the change is durable, where it is made durable first. */
-  readonly answeredMs?: readonly number[];
+  /** The same from when the change was durable, where it is made durable first. */
+  readonly committedMs?: readonly number[];
   readonly stop: () => Promise<void>;
 }
 
@@ -104,7 +105,7 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
       "CPU us / receiver": median(cpuUs.get(system)?.slice(warmupRounds) ?? []).toFixed(0),
       "time / coxswain's": medianRatio(ms, own).toFixed(2),
       ...(nats && { "time / NATS's": medianRatio(ms, nats).toFixed(2) }),
-      "from the answer, ms": fromAnswer(subjects.get(system), nats),
+      "from the commit, ms": fromCommit(subjects.get(system), nats),
       rounds: ms.map((each) => each.toFixed(0)).join(" "),
     }));
   } finally {
@@ -113,8 +114,8 @@ async function compare(count: number, rounds: number): Promise<Record<string, st
 }
 
 /** The median, and what that is of NATS's whole time. */
-function fromAnswer(subject: Subject | undefined, nats: readonly number[] | undefined): string {
-  const ms = subject?.answeredMs?.slice(warmupRounds);
+function fromCommit(subject: Subject | undefined, nats: readonly number[] | undefined): string {
+  const ms = subject?.committedMs?.slice(warmupRounds);
   if (ms === undefined) return "";
   return median(ms).toFixed(0) + (nats ? ` (${medianRatio(ms, nats).toFixed(2)})` : "");
 }
@@ -140,17 +141,21 @@ async function startReverse(count: number): Promise<Subject> {
   const { cluster, sink } = fleet;
   const [node] = cluster.nodes;
   const apiUrl = node?.apiUrl ?? "";
-  const answeredMs: number[] = [];
+  const committedMs: number[] = [];
+  const commits = watchCommits();
   return {
     pids: [sink.pid, node?.pid ?? 0],
-    answeredMs,
+    committedMs,
     async send(round) {
-      const { startMs, answerMs, manifest } = await rollOut(apiUrl, contentOf(round));
+      const { startMs, manifest } = await rollOut(apiUrl, contentOf(round));
       const heldMs = await untilHeld(sink, manifest, count, heldWaitMs);
-      answeredMs.push(heldMs - answerMs);
+      committedMs.push(heldMs - commits.since(startMs));
       return heldMs - startMs;
     },
-    stop: () => fleet.stop(),
+    stop: () => {
+      commits.stop();
+      return fleet.stop();
+    },
   };
 }
 
