@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseHostInput, type HostId } from "../inventory/host.ts";
 import { HostStore } from "../inventory/hosts.ts";
+import { importHosts } from "../inventory/import-hosts.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import { keys } from "../store/store.ts";
 import { hostId } from "./node-fixture.ts";
@@ -11,11 +12,17 @@ const lost: Suspicion = { isLost: true, reappeared: new Map() };
 const doubted: Suspicion = { isLost: false, reappeared: new Map() };
 const isHost = (sk: string) => sk.startsWith("host#");
 
-function create() {
+const ways = ["alone", "imported"] as const;
+
+/** Hosts are registered alone, with an item each, or by imports, into packs. */
+function createFor(way: (typeof ways)[number]) {
   const store = new MemoryStore();
   const hosts = new HostStore({ store, partitionOf: () => partition });
-  const put = (id: string, address = `http://${id}:9000`) =>
-    hosts.put(parseHostInput({ id, address }));
+  const put = async (id: string, address = `http://${id}:9000`): Promise<void> => {
+    const input = parseHostInput({ id, address });
+    if (way === "alone") await hosts.put(input);
+    else await importHosts(hosts, [{ line: 1, input }], { onExisting: "update" });
+  };
   const known = async () => {
     const { revision, hosts: records } = await hosts.load(partition);
     return { revision, hosts: new Map(records.map((record) => [record.id, record])) };
@@ -24,7 +31,9 @@ function create() {
   return { store, hosts, put, known, stored };
 }
 
-describe("writing a partition back", () => {
+describe.each(ways)("writing a partition back, its hosts registered %s,", (way) => {
+  const create = () => createFor(way);
+
   test("returns what is missing or older with its number, leaves what is newer, moves the counter", async () => {
     const { store, hosts, put, known, stored } = create();
     await put("same");
