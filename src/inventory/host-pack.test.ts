@@ -19,6 +19,7 @@ import {
 } from "./host-pack.ts";
 import { parseHostInput, type HostRecord } from "./host.ts";
 import { recordOf } from "./hosts.ts";
+import { pack as packJson, unpack } from "./packed-json.ts";
 
 const partition = 3;
 const random = createRandom("packs");
@@ -95,6 +96,13 @@ describe("a pack", () => {
       expect.objectContaining({ code: "STORE_CORRUPT" }),
     );
   });
+});
+
+it("a pack in which an id is twice is STORE_CORRUPT", () => {
+  const attributes = encodePack(withHosts(emptyPack(1), list(1), 5));
+  const [entry] = unpack(attributes["hosts"], 1_000) as unknown[];
+  const twice = { ...attributes, hosts: packJson([entry, entry]) };
+  expect(() => decodePack({ ...keys.pack(partition, 1), attributes: twice })).toThrow("twice");
 });
 
 describe("the pack of an id", () => {

@@ -114,11 +114,9 @@ export function decodePack(item: Item): HostPack {
   }
 }
 
-/** Sorted by id: equal packs are equal bytes. */
 function packedHosts({ hosts }: HostPack): Uint8Array {
-  const sorted = [...hosts].toSorted(([left], [right]) => (left < right ? -1 : 1));
   return packJson(
-    sorted.map(([id, attributes]) => [id, ...fields.map((field) => attributes[field])]),
+    Array.from(hosts, ([id, attributes]) => [id, ...fields.map((field) => attributes[field])]),
   );
 }
 

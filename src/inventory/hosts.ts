@@ -243,9 +243,7 @@ export class HostStore {
     const { id } = input;
     const revision = await this.partitions.next(partition);
     // Read after the number: whoever creates the host later takes one in between, or sees it.
-    const { items, packs, damaged } = await this.partitions.items(partition);
-    const unreadable = damaged.find(({ name }) => name === packNameOf(id));
-    if (unreadable !== undefined) throw unreadable.error;
+    const { items, packs } = await this.partitions.items(partition);
     if (packs.some(({ hosts }) => hosts.has(id))) return undefined;
     this.partitions.checkRoom(
       partition,

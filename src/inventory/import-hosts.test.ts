@@ -278,6 +278,7 @@ describe("an import", () => {
       ...Array<string>(2).fill("created"),
     ]);
     expect((await hosts.load(0)).hosts).toHaveLength(10);
+    expect(store.dump().filter(({ sk }) => sk.startsWith("host#"))).toEqual([]);
   });
 
   it("writes hosts alone where others write the same pack all the time", async () => {

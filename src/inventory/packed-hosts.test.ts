@@ -1,56 +1,21 @@
-import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isCoxswainError } from "../kernel/errors.ts";
-import { createRandom } from "../kernel/random.ts";
-import { MemoryStore, type StoreCall } from "../store/memory-store.ts";
-import { keys, type Key } from "../store/store.ts";
+import { keys } from "../store/store.ts";
 import { encodeHost } from "./host-codec.ts";
 import { packIndexOf } from "./host-pack.ts";
-import { parseHostId, type HostId, type HostInput, type HostRecord } from "./host.ts";
-import { HostStore, presenceIn, recordOf, type OnExisting } from "./hosts.ts";
-import { importHosts } from "./import-hosts.ts";
-import type { ImportOutcome } from "./import-plan.ts";
+import { presenceIn, recordOf } from "./hosts.ts";
+import {
+  create,
+  digest,
+  h1,
+  imported,
+  input,
+  keysOf,
+  onOwn,
+  onPack,
+  packOf,
+  partition,
+} from "./packed-hosts-fixture.ts";
 import { interleave, loseAnswers } from "./test-faults.ts";
-
-const partition = 3;
-const digest = `sha256:${"1".repeat(64)}`;
-const h1 = parseHostId("h1");
-
-function create() {
-  const store = new MemoryStore();
-  return { store, hosts: new HostStore({ store, partitionOf: () => partition }) };
-}
-
-const input = (id: string, port: number, more: Partial<HostInput> = {}): HostInput => ({
-  id: parseHostId(id),
-  address: `http://127.0.0.1:${port}`,
-  labels: {},
-  ...more,
-});
-
-async function imported(
-  hosts: HostStore,
-  inputs: readonly HostInput[],
-  onExisting: OnExisting = "update",
-): Promise<string[]> {
-  const lines = inputs.map((each, at) => ({ line: at + 1, input: each }));
-  return (await importHosts(hosts, lines, { onExisting })).map(wordOf);
-}
-
-const wordOf = (each: ImportOutcome) =>
-  each.outcome === "failed" ? each.error.code : each.outcome;
-
-const onPack =
-  (wanted: StoreCall) =>
-  (call: StoreCall, { sk }: Key) =>
-    call === wanted && sk.startsWith("hosts#");
-const onOwn =
-  (wanted: StoreCall) =>
-  (call: StoreCall, { sk }: Key) =>
-    call === wanted && sk.startsWith("host#");
-
-const keysOf = (store: MemoryStore) => store.dump().map(({ sk }) => sk);
-const packOf = (id: string) => keys.pack(partition, packIndexOf(id)).sk;
 
 describe("a host in a pack", () => {
   it("is found, changed, pinned and removed there, and has no item of its own", async () => {
@@ -222,135 +187,13 @@ describe("a host that is in both places", () => {
   });
 });
 
-/** Gives way a random number of times before each call, and loses the answers of some writes. */
-function disturb(store: MemoryStore, seed: string, losses: number): () => number {
-  const random = createRandom(seed);
-  let left = losses;
-  store.faults = {
-    async before() {
-      for (let turns = Math.floor(random.next() * 4); turns > 0; turns--) await Promise.resolve();
-    },
-    after(call) {
-      if (["get", "query", "getMany"].includes(call) || left === 0 || random.next() > 0.1) return;
-      left--;
-      throw new Error("the answer was lost");
-    },
-  };
-  return () => random.next();
-}
-
-describe("imports, single changes and removals at once", () => {
-  const ids = ["h1", "h2", "h5", "h6"].map(parseHostId);
-
-  it("create each host once: one of several that refuse existing ones is told `created`", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.string(), async (seed) => {
-        const { hosts, store } = create();
-        const next = disturb(store, seed, 0);
-        const created = new Map<HostId, number[]>(ids.map((id) => [id, []]));
-        const others = new Set<string | undefined>();
-        const note = (id: HostId, port: number, word: string | undefined) => {
-          if (word === "created") created.get(id)?.push(port);
-          else others.add(word);
-        };
-        await Promise.all(
-          [1, 2, 3, 4, 5].map(async (writer) => {
-            if (writer <= 2) {
-              const words = await imported(
-                hosts,
-                ids.map((id) => input(id, writer)),
-                "refuse",
-              );
-              for (const [at, id] of ids.entries()) note(id, writer, words[at]);
-              return;
-            }
-            for (const id of ids.toSorted(() => next() - 0.5)) {
-              const put = hosts.put(input(id, writer), "refuse");
-              const word = put.then(
-                ({ outcome }) => outcome,
-                (error: unknown) => (isCoxswainError(error) ? error.code : String(error)),
-              );
-              note(id, writer, await word);
-            }
-          }),
-        );
-        store.faults = {};
-        const refusals = new Set(["HOST_EXISTS", "HOST_CHANGED", "STORE_CONTENDED"]);
-        expect(others.difference(refusals)).toEqual(new Set());
-        for (const { id, address } of (await hosts.load(partition)).hosts) {
-          expect(created.get(id)).toEqual([Number(new URL(address).port)]);
-        }
-        expect((await hosts.load(partition)).hosts).toHaveLength(ids.length);
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it("lose nothing that was acknowledged, give no number to two records, and never go back", async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.string(), async (seed) => {
-        const { hosts, store } = create();
-        const next = disturb(store, seed, 2);
-        const contents = new Map<string, string>();
-        const highest = new Map<HostId, number>();
-        const note = (record: HostRecord) => {
-          const name = `${record.id}/${record.revision}`;
-          const text = JSON.stringify(record);
-          expect(contents.get(name) ?? text).toBe(text);
-          contents.set(name, text);
-        };
-        const acknowledge = (record: HostRecord) => {
-          note(record);
-          highest.set(record.id, Math.max(record.revision, highest.get(record.id) ?? 0));
-        };
-        const step = async (writer: number, at: number) => {
-          const id = ids[Math.floor(next() * ids.length)] ?? h1;
-          const port = writer * 10 + at + 1;
-          const dice = next();
-          if (dice < 0.3) await hosts.delete(id);
-          else if (dice < 0.6) acknowledge((await hosts.put(input(id, port))).record);
-          else if (dice < 0.7) acknowledge(await hosts.pin(id, "c", digest));
-          else
-            await imported(
-              hosts,
-              ids.map((each) => input(each, port)),
-            );
-        };
-        await Promise.all(
-          Array.from({ length: 5 }, async (_, writer) => {
-            for (let at = 0; at < 4; at++) {
-              try {
-                await step(writer, at);
-              } catch (error) {
-                if (!isCoxswainError(error, "HOST_CHANGED", "HOST_NOT_FOUND")) throw error;
-              }
-              for (const record of (await hosts.load(partition)).hosts) note(record);
-            }
-          }),
-        );
-        store.faults = {};
-        const { hosts: stored, revision } = await hosts.load(partition);
-        for (const record of stored) {
-          expect(await hosts.get(record.id)).toEqual(record);
-          expect(record.revision).toBeGreaterThanOrEqual(highest.get(record.id) ?? 0);
-          expect(record.revision).toBeLessThan(revision);
-        }
-        // Whatever is left half done comes right with the next call.
-        expect(
-          new Set(
-            await imported(
-              hosts,
-              ids.map((id) => input(id, 900)),
-            ),
-          ),
-        ).not.toContain("STORE_UNAVAILABLE");
-        const after = (await hosts.load(partition)).hosts;
-        expect(after.map(({ address }) => new URL(address).port)).toEqual(Array(4).fill("900"));
-        for (const id of ids) await hosts.delete(id);
-        expect((await hosts.load(partition)).hosts).toEqual([]);
-        expect(keysOf(store).filter((sk) => sk.startsWith("host#"))).toEqual([]);
-      }),
-      { numRuns: 300 },
-    );
-  });
+it("a record gets a new number only where the table's still has the old one", async () => {
+  const { hosts } = create();
+  await imported(hosts, [input("h1", 1)]);
+  const record = await hosts.get(h1);
+  await hosts.renumber({ ...recordOf(input("h1", 7), (record?.revision ?? 0) + 5) });
+  expect(await hosts.get(h1)).toEqual(record);
+  await hosts.renumber(recordOf(input("h1", 7), record?.revision ?? 0));
+  expect((await hosts.get(h1))?.address).toBe("http://127.0.0.1:7");
+  expect((await hosts.get(h1))?.revision).toBeGreaterThan(record?.revision ?? 0);
 });

@@ -257,9 +257,7 @@ export class PartitionStore {
     revision: number,
   ): Promise<ReadonlySet<string>> {
     for (let tries = 0; tries < settleTriesMax; tries++) {
-      const { items, packs, damaged } = await this.items(partition);
-      const unreadable = damaged.find(({ name }) => name === keys.pack(partition, index).sk);
-      if (unreadable !== undefined) throw unreadable.error;
+      const { items, packs } = await this.items(partition);
       const pack = packs.find((each) => each.index === index) ?? emptyPack(index);
       const itemsById = new Map(items.map((item) => [item.sk.slice(hostPrefix.length), item]));
       const twins = new Set<string>();
