@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { limits } from "../protocol/limits.ts";
 import { keys } from "../store/store.ts";
 import { encodeHost } from "./host-codec.ts";
 import { packIndexOf } from "./host-pack.ts";
@@ -81,6 +82,19 @@ describe("a host in a pack", () => {
     const { hosts: stored } = await hosts.load(partition);
     expect(stored).toHaveLength(56);
     expect(stored.filter(({ address }) => address.endsWith(":500"))).toHaveLength(8);
+  });
+
+  it("counts for the room of its partition", async () => {
+    const { hosts } = create();
+    const full = Array.from({ length: limits.hostsPerPartitionMax }, (_, at) =>
+      input(`h${at}`, at + 1),
+    );
+    expect(new Set(await imported(hosts, full))).toEqual(new Set(["created"]));
+    const other = input("other", 9);
+    await expect(hosts.put(other)).rejects.toMatchObject({ code: "PARTITION_FULL" });
+    expect(await imported(hosts, [other])).toEqual(["PARTITION_FULL"]);
+    await hosts.delete(h1);
+    expect((await hosts.put(other)).outcome).toBe("created");
   });
 
   it("does not come back by the first write of its pack, carried out once more later", async () => {
