@@ -28,8 +28,9 @@ export class Workload {
   readonly #world: World;
   readonly #caller: Caller;
   readonly #dice: Dice;
-  /** Streams of their own, so that flaws and imports leave everything else as it is. */
+  /** Its own stream, so that flaws leave everything else as it is. */
   readonly #flawDice: Dice;
+  /** Whether a registration or a change is an import, and of which hosts. */
   readonly #importDice: Dice;
   readonly #ledger: Ledger;
   readonly #states = new Map<string, HostState>();
